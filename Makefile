@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Everything that a person types. How the modules are built stands in Kbuild.
+
+# The kernel to build for: its build directory.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# Where the results go, if not here.
+O ?=
+
+# What the kernel's build is told: what was said on our command line reaches it by itself (V, ARCH,
+# LLVM, CLIPPY, INSTALL_MOD_PATH, -j ...), but for O, which means the kernel's output there.
+MAKEOVERRIDES := $(filter-out O=% KDIR=%,$(MAKEOVERRIDES))
+kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(O),MO=$(abspath $(O)))
+out := $(if $(O),$(abspath $(O)),$(CURDIR))
+
+RUSTC ?= rustc
+RUSTDOC ?= rustdoc
+RUSTFMT ?= rustfmt
+export KUNIT
+sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs rust/*/*.rs samples/*.rs samples/*/*.rs))
+
+.PHONY: modules
+modules: check-kernel
+	+@$(kbuild) --no-print-directory modules
+
+.PHONY: check-kernel
+check-kernel:
+	@tools/check-kernel $(KDIR)
+
+.PHONY: modules_install
+modules_install: check-kernel
+	+@$(kbuild) --no-print-directory modules_install
+	@tools/install-crate $(KDIR) $(out)
+
+.PHONY: clippy
+clippy: check-kernel
+	@rm -f $(out)/rust/async_domain.o $(out)/samples/*.o
+	+@$(kbuild) --no-print-directory CLIPPY=1 KRUSTFLAGS=-Dwarnings \
+		$(if $(wildcard $(KDIR)/.clippy.toml),CLIPPY_CONF_DIR=$(realpath $(KDIR))) modules
+
+.PHONY: fmt fmt-check
+fmt:
+	@$(RUSTFMT) --edition 2021 $(sources)
+fmt-check:
+	@$(RUSTFMT) --edition 2021 --check $(sources)
+
+.PHONY: doc
+doc: modules
+	@tools/doc $(KDIR) $(out)
+
+.PHONY: clean
+clean:
+	@if [ -e $(KDIR)/Makefile ]; then $(kbuild) --no-print-directory clean; fi
+	@rm -rf doc rust/bindings/bindgen_flags.mk
+
+# --- The reference platform: what it needs it gets by itself ----------------------------------------
+
+.PHONY: run test
+run:
+	@tools/run
+test:
+	@tools/test $(SUITE)
+
+.PHONY: help
+help:
+	@echo 'Two commands that need nothing but this checkout:'
+	@echo '  run              - Bring up NVMe controllers (NVME=8, 1 to 64) in a stock kernel in QEMU'
+	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
+	@echo ''
+	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
+	@echo '  modules          - Build the library and the samples (default)'
+	@echo '  modules_install  - Install them, and what drivers need that use the library'
+	@echo '  clippy           - Build with clippy, warnings being errors'
+	@echo '  doc              - Make the HTML documentation in doc/'
+	@echo '  clean            - Remove what was built'
+	@echo '  fmt, fmt-check   - Format the sources, or see whether they are'
+	@echo ''
+	@echo 'Variables:'
+	@echo '  KDIR=dir         - Build directory of the kernel to build for'
+	@echo '  O=dir            - Put what is built there'
+	@echo '  KUNIT=1          - Build the KUnit suites into the library (make test does)'
+	@echo '  V=1              - Show all commands'
+	@echo '  ARCH, LLVM, CLIPPY, INSTALL_MOD_PATH - As in the kernel'
+	@echo '  ALLOW_UNSUPPORTED_KERNEL=1 - Try a kernel other than: $(shell cat tools/supported-kernels)'

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Async domains: functions that run in parallel, and whose visible effects happen in order.
+//!
+//! # Theory of operation
+//!
+//! A domain gives each task that is submitted to it a *sequence cookie*. Cookies only increase, and
+//! a domain keeps its unfinished tasks in a list, so that the first of the list has the lowest
+//! cookie in progress: the *frontier*. All tasks below the frontier are done.
+//!
+//! Who waits for a cookie waits for the frontier to reach it. The waiter's cookie is in its wait
+//! entry, waiters are sorted by it, and when the frontier moves, the waker walks from the lowest
+//! waiter up to the first one that is above the frontier, and wakes those that it passes. A task
+//! that finishes without moving the frontier walks nobody; nobody is woken to find that it must
+//! sleep again.
+//!
+//! ```text
+//!   pending   [17] [18] [19] [20]          waiters   [18] [19] [20]
+//!              ^ frontier = 17
+//!   18 ends:  nothing moves, nobody is walked
+//!   17 ends:  frontier = 19                wakes 18 and 19, stops at 20
+//! ```
+//!
+//! The lock of the wait queue's own head protects the list as well, so that to submit a task takes
+//! one lock, to finish it one, and to wait one. Domains share nothing but the counter that cookies
+//! come from.
+//!
+//! What a task does to be seen, it does after [`Context::synchronize`], which waits for all tasks
+//! with lower cookies: the parallel parts overlap, the visible parts happen in cookie order.
+//!
+//! Source: [`kernel/async.c`](srctree/kernel/async.c),
+//! [`include/linux/async.h`](srctree/include/linux/async.h)
+
+mod context;
+mod cookie;
+mod error;
+mod fixed;
+mod modules;
+mod pending;
+mod registry;
+mod running;
+mod submit;
+mod synchronize;
+mod task;
+mod token;
+
+pub(crate) use registry::OwnerGone;
+
+pub use context::Context;
+pub use cookie::Cookie;
+pub use error::SubmitError;
+pub use fixed::StaticDomain;
+pub use registry::synchronize_all;
+pub use token::Token;
+
+use crate::{
+    ffi,
+    wait::{
+        Locked,
+        WaitQueue, //
+    },
+};
+use cookie::AllBelow;
+use core::marker::PhantomPinned;
+use kernel::{
+    prelude::*,
+    sync::LockClassKey,
+    types::Opaque, //
+};
+use pending::Pending;
+use running::Run;
+
+/// How many unfinished tasks a domain may have unless it is told otherwise (C's `MAX_WORK`).
+pub const DEFAULT_LIMIT: usize = 32768;
+
+/// A domain of asynchronously running tasks.
+///
+/// A domain is pinned: on the heap, in a driver's pinned data, or `static`
+/// ([`static_domain!`](crate::static_domain)). Dropping it refuses new tasks and waits for the
+/// others.
+///
+/// # Examples
+///
+/// Two slow things at a time, which are seen in the order in which they were asked for:
+///
+/// ```
+/// use async_domain::{new_async_domain, AsyncDomain};
+///
+/// #[pin_data]
+/// struct Driver {
+///     #[pin]
+///     bring_up: AsyncDomain,
+/// }
+///
+/// let driver = KBox::pin_init(
+///     pin_init!(Driver { bring_up <- new_async_domain!("bring_up") }),
+///     GFP_KERNEL,
+/// )?;
+///
+/// for i in 0..2 {
+///     driver.bring_up.schedule(
+///         move |context| {
+///             // ... the slow part, in parallel ...
+///             if context.synchronize().is_ok() {
+///                 pr_info!("device {i} is there\n");
+///             }
+///         },
+///         GFP_KERNEL,
+///     )?;
+/// }
+/// driver.bring_up.synchronize_full()?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Invariants
+///
+/// `owner` is null or the module in which the domain was made, which is valid as long as the domain
+/// is in the registry or has unfinished tasks.
+pub struct AsyncDomain {
+    queue: WaitQueue<State, AllBelow>,
+    registry: registry::Links,
+    exclusive: bool,
+    owner: *mut ffi::module,
+    lockdep: Opaque<ffi::lockdep_map>,
+    _pin: PhantomPinned,
+}
+
+/// What the lock of a domain protects.
+struct State {
+    pending: Pending,
+    unfinished: usize,
+    limit: usize,
+    submitted: u64,
+    visitors: usize,
+    closed: bool,
+}
+
+/// What a domain has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Tasks and tokens that were submitted.
+    pub submitted: u64,
+    /// Tasks and tokens that are done.
+    pub finished: u64,
+    /// Waits that went to sleep.
+    pub waits: u64,
+    /// Waiters that were woken because what they waited for was done.
+    pub wakeups: u64,
+    /// Waiters that a finishing task looked at and left asleep.
+    pub skipped: u64,
+    /// Waiters that ran and had to sleep again.
+    pub vain: u64,
+}
+
+// SAFETY: The domain is pinned while it is used; what it points to may be used by any thread.
+unsafe impl Send for AsyncDomain {}
+// SAFETY: The state is only touched under the lock, the registry's links under the registry's; the
+// owner does not change, and the lockdep map is only used by lockdep, which has its own lock.
+unsafe impl Sync for AsyncDomain {}
+
+impl State {
+    /// The lowest cookie in progress, or what stands for it if there is none.
+    #[inline]
+    fn frontier(&self) -> Cookie {
+        match self.pending.lowest() {
+            Some(lowest) => lowest,
+            None if self.visitors > 0 => Cookie::IDLE,
+            None => Cookie::UNUSED,
+        }
+    }
+}
+
+/// Wakes those who wait for what lies below the frontier.
+#[inline]
+fn advance(state: &mut Locked<'_, State, AllBelow>) {
+    let mut frontier = state.frontier();
+    state.wake(&mut frontier);
+}
+
+impl AsyncDomain {
+    /// Makes a domain; [`new_async_domain!`](crate::new_async_domain) calls this.
+    ///
+    /// The two lock classes are those of the domain's lock, and of its tasks (see
+    /// [`Self::synchronize_full`]).
+    #[inline(always)]
+    pub fn new(
+        name: &'static CStr,
+        keys: [Pin<&'static LockClassKey>; 2],
+        exclusive: bool,
+    ) -> impl PinInit<Self> {
+        let owner = ffi::this_module();
+        let init = move |slot: *mut Self| {
+            // SAFETY: `slot` is valid for writing, and pinned from now on, since this is a pinned
+            // initialiser. This function is inlined into the module whose `owner` is.
+            unsafe { Self::init_raw(slot, name, keys, exclusive, owner) };
+            Ok(())
+        };
+
+        // SAFETY: `init_raw` initialises all fields, and does not fail.
+        unsafe { pin_init::pin_init_from_closure(init) }
+    }
+
+    /// Initialises a domain in place.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must be valid for writing, and what it holds be treated as pinned from then on.
+    /// `owner` must be null or the module that makes the domain.
+    unsafe fn init_raw(
+        slot: *mut Self,
+        name: &'static CStr,
+        keys: [Pin<&'static LockClassKey>; 2],
+        exclusive: bool,
+        owner: *mut ffi::module,
+    ) {
+        let state = State {
+            pending: Pending::new(),
+            unfinished: 0,
+            limit: DEFAULT_LIMIT,
+            submitted: 0,
+            visitors: 0,
+            closed: false,
+        };
+
+        // SAFETY: `slot` is valid for writing and pinned; name and keys are static.
+        // INVARIANT: The caller promises that `owner` is the module that makes the domain. A
+        // module's notifier takes its domains out of the registry when it goes, and each task holds
+        // a reference on it.
+        unsafe {
+            WaitQueue::init_raw(&raw mut (*slot).queue, state, name, keys[0]);
+            (&raw mut (*slot).registry).write(registry::Links::new(exclusive));
+            (&raw mut (*slot).exclusive).write(exclusive);
+            (&raw mut (*slot).owner).write(owner);
+            ffi::lockdep_init_map(
+                Opaque::cast_into(&raw const (*slot).lockdep),
+                name.as_char_ptr(),
+                keys[1].as_ptr(),
+            );
+        }
+    }
+
+    fn owner(&self) -> *mut ffi::module {
+        self.owner
+    }
+
+    fn registry(&self) -> &registry::Links {
+        &self.registry
+    }
+
+    fn frontier(&self) -> Cookie {
+        self.queue.with(|state| state.frontier())
+    }
+
+    /// The lowest cookie in progress: all tasks below it are done. `None` if the domain is empty.
+    pub fn lowest_in_progress(&self) -> Option<Cookie> {
+        self.queue.with(|state| state.pending.lowest())
+    }
+
+    /// Refuses new tasks and tokens from now on, with `ESHUTDOWN`. Those that were submitted go on.
+    ///
+    /// May be called in any context.
+    pub fn close(&self) {
+        self.queue.with(|state| state.closed = true);
+    }
+
+    /// Sets how many unfinished tasks and tokens the domain may have; more are refused with
+    /// `EAGAIN`. [`DEFAULT_LIMIT`] until this is called.
+    ///
+    /// May be called in any context.
+    pub fn set_limit(&self, limit: usize) {
+        self.queue.with(|state| state.limit = limit);
+    }
+
+    /// What the domain has done so far. May be called in any context.
+    pub fn stats(&self) -> Stats {
+        self.queue.with(|state| {
+            let counts = *state.counts();
+
+            Stats {
+                submitted: state.submitted,
+                // CAST: `usize` is at most 64 bits wide.
+                finished: state.submitted - state.unfinished as u64,
+                waits: counts.waits,
+                wakeups: counts.wakeups,
+                skipped: counts.skipped,
+                vain: counts.vain,
+            }
+        })
+    }
+
+    /// Begins a visit of [`synchronize_all`], during which the domain is not dropped.
+    fn visit(&self) {
+        self.queue.with(|state| state.visitors += 1);
+    }
+
+    /// Ends a visit. The domain may be gone when this returns.
+    fn end_visit(&self) {
+        self.queue.with(|state| {
+            state.visitors -= 1;
+            advance(state);
+        });
+    }
+}
+
+impl Drop for AsyncDomain {
+    /// Refuses new tasks and waits for the others; may sleep.
+    ///
+    /// If the calling thread is inside tasks of this very domain, then these cannot be waited for:
+    /// they count as finished from now on, which is reported in the kernel log. Nothing of the
+    /// domain is used on their behalf any more.
+    fn drop(&mut self) {
+        let this: *const Self = self;
+
+        let own = self.queue.with(|state| {
+            state.closed = true;
+            let own = Run::detach(this, |node| {
+                // SAFETY: The node of a task that runs and is attached is in the list.
+                unsafe { state.pending.remove(node) };
+                state.unfinished -= 1;
+            });
+            if own > 0 {
+                advance(state);
+            }
+            own
+        });
+
+        if own > 0 {
+            pr_warn!("a task drops its own domain, which cannot wait for it\n");
+        } else {
+            self.lockdep_drain();
+        }
+        self.wait_unused();
+        registry::leave(self, self.exclusive);
+    }
+}
+
+/// Creates an [`AsyncDomain`] initialiser with the given name and newly-created lock classes.
+///
+/// With `exclusive`, [`synchronize_all`] leaves the domain alone (C's `ASYNC_DOMAIN_EXCLUSIVE()`).
+#[macro_export]
+macro_rules! new_async_domain {
+    ($($name:literal)?) => {
+        $crate::new_async_domain!(@ [$($name)?] false)
+    };
+    ($($name:literal,)? exclusive) => {
+        $crate::new_async_domain!(@ [$($name)?] true)
+    };
+    (@ [$($name:literal)?] $exclusive:literal) => {
+        $crate::AsyncDomain::new(
+            ::kernel::optional_name!($($name)?),
+            [::kernel::static_lock_class!(), ::kernel::static_lock_class!()],
+            $exclusive,
+        )
+    };
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        settle,
+        Gate, //
+    };
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn cookies_increase_over_all_domains() -> Result {
+        let (a, b) = (domain()?, domain()?);
+        let mut last = a.schedule(|_| (), GFP_KERNEL)?;
+
+        for _ in 0..100 {
+            let now = Cookie::now();
+            let in_b = b.schedule(|_| (), GFP_KERNEL)?;
+            let in_a = a.begin(GFP_KERNEL)?.cookie();
+            assert!(last < now && now <= in_b && in_b < in_a);
+            last = in_a;
+        }
+        a.synchronize_full().and(b.synchronize_full())
+    }
+
+    #[test]
+    fn drop_drains_and_refuses() -> Result {
+        let domain = KBox::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)?;
+        let gate = Gate::new()?;
+        let done = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+
+        for _ in 0..8 {
+            let (g, d) = (gate.clone(), done.clone());
+            domain.schedule(
+                move |_| {
+                    g.wait();
+                    settle();
+                    d.add(1, Relaxed);
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        domain.close();
+        let refused = domain.schedule(|_| (), GFP_KERNEL);
+        assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
+        assert!(matches!(domain.begin(GFP_KERNEL), Err(e) if e == ESHUTDOWN));
+
+        gate.open();
+        drop(domain);
+        assert_eq!(done.load(Relaxed), 8);
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_can_drop_its_own_domain() -> Result {
+        let domain = domain()?;
+        let (gate, dropped) = (Gate::new()?, Gate::new()?);
+        let other_ran = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+        let other_seen = Arc::new(Atomic::<i32>::new(-1), GFP_KERNEL)?;
+
+        let (d, g, signal) = (domain.clone(), gate.clone(), dropped.clone());
+        let (ran, seen) = (other_ran.clone(), other_seen.clone());
+        domain.schedule(
+            move |context| {
+                g.wait();
+                // The last reference: the others have been given up.
+                drop(d);
+                seen.store(ran.load(Relaxed), Relaxed);
+                if context.synchronize() == Err(ESHUTDOWN) {
+                    signal.open();
+                }
+            },
+            GFP_KERNEL,
+        )?;
+        let (g, ran) = (gate.clone(), other_ran.clone());
+        domain.schedule(
+            move |_| {
+                g.wait();
+                settle();
+                ran.store(1, Relaxed);
+            },
+            GFP_KERNEL,
+        )?;
+        drop(domain);
+        gate.open();
+        dropped.wait();
+        // The other task was waited for.
+        assert_eq!(other_seen.load(Relaxed), 1);
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a task knows of itself.
+
+use super::{
+    running::Run,
+    Cookie, //
+};
+use kernel::prelude::*;
+
+/// A running task, as its own function sees it.
+///
+/// It cannot leave the thread that runs the task, nor outlive the task's function.
+pub struct Context<'a> {
+    run: &'a Run,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(run: &'a Run) -> Self {
+        Self { run }
+    }
+
+    /// The task's own cookie.
+    #[inline]
+    pub fn cookie(&self) -> Cookie {
+        self.run.cookie()
+    }
+
+    /// Waits until all tasks of the domain that were submitted before this one are done: what the
+    /// task does from then on happens in cookie order. This is the classic use of
+    /// [`kernel/async.c`](srctree/kernel/async.c), `async_synchronize_cookie()` with one's own
+    /// cookie.
+    ///
+    /// The task's worker sleeps in the meantime.
+    ///
+    /// # Errors
+    ///
+    /// - `EDEADLK`: the thread is also inside an earlier task of the domain, which called
+    ///   [`schedule_or_run`](super::AsyncDomain::schedule_or_run).
+    /// - `ESHUTDOWN`: the task itself has dropped the domain, so that nothing is left to wait for.
+    pub fn synchronize(&self) -> Result {
+        self.run
+            .domain()
+            .ok_or(ESHUTDOWN)?
+            .synchronize_cookie(self.cookie())
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sequence cookies, and the filter that waits for them.
+
+use crate::wait::{
+    Filter,
+    Sorted,
+    Verdict, //
+};
+use kernel::{
+    fmt,
+    sync::atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
+};
+
+/// The place of a task in the order (C's `async_cookie_t`).
+///
+/// Cookies are 64 bits wide, never 0, and strictly increasing over all domains: of two tasks, the
+/// one that was submitted first has the lower cookie.
+///
+/// Source: `next_cookie` in [`kernel/async.c`](srctree/kernel/async.c)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Cookie(u64);
+
+/// The cookie that the next task gets. 2^64 of them last for centuries at one each nanosecond.
+static NEXT: Atomic<u64> = Atomic::new(1);
+
+impl Cookie {
+    /// The frontier of a domain that has no task in progress, but is being visited by
+    /// [`synchronize_all`](super::synchronize_all).
+    pub(super) const IDLE: Self = Self(u64::MAX - 1);
+
+    /// The frontier of a domain that nobody uses.
+    pub(super) const UNUSED: Self = Self(u64::MAX);
+
+    /// Takes the next cookie.
+    ///
+    /// Called with the lock of the domain held whose list it goes to: the order in which one domain
+    /// takes its cookies is the order in which it links its tasks.
+    #[inline]
+    pub(super) fn take() -> Self {
+        // Relaxed: the increment of one variable is ordered by itself.
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+
+    /// Returns a cookie above those of all tasks that were submitted before the call, to any
+    /// domain.
+    ///
+    /// `domain.synchronize_cookie(Cookie::now())` waits for all that the domain has been given so
+    /// far, and not for what it is given in the meantime.
+    #[inline]
+    pub fn now() -> Self {
+        Self(NEXT.load(Relaxed))
+    }
+
+    /// Returns the smallest cookie that is greater than this one.
+    ///
+    /// To wait for tasks *below* a cookie's successor is to wait for the cookie's own task too.
+    #[inline]
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The cookie as a number, for messages.
+    #[inline]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Waits until the lowest cookie in progress is this one or a higher one.
+///
+/// The event is the *frontier*: the domain's lowest cookie in progress. Waiters are sorted by their
+/// cookies, so that the first one that is above the frontier ends the walk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AllBelow(pub(super) Cookie);
+
+impl Filter for AllBelow {
+    type Event = Cookie;
+    type Order = Sorted;
+
+    #[inline]
+    fn judge(&self, frontier: &mut Cookie) -> Verdict<Sorted> {
+        Verdict::wake_or_stop(*frontier >= self.0)
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! In-flight tokens: cookies without a function, for work that hardware does.
+
+use super::{
+    modules::ModuleRefs,
+    pending::Node,
+    AsyncDomain,
+    Cookie, //
+};
+use crate::ffi;
+use core::ptr::NonNull;
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+/// Something that is in flight: a place in a domain's order, without a function.
+///
+/// Hardware that answers by interrupt takes part in a domain with a token: take one with
+/// [`AsyncDomain::begin`] when the command is issued, and finish or drop it when the answer comes.
+/// No worker is blocked in the meantime.
+///
+/// A token may be finished in any context, hard interrupts included. A token that is leaked keeps
+/// its domain undrained, and the modules that it needs loaded; dropping the domain then waits for
+/// ever.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, AsyncDomain};
+///
+/// fn command(domain: &AsyncDomain) -> Result {
+///     let token = domain.begin(GFP_KERNEL)?;
+///     let cookie = token.cookie();
+///     // ... the interrupt handler does this:
+///     token.finish();
+///     // ... and whoever needs the answer, this:
+///     domain.synchronize_cookie(cookie.next())
+/// }
+///
+/// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+/// command(&domain)?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Invariants
+///
+/// `0` is a valid [`InFlight`] that is in the order of its domain, and ours.
+#[must_use = "dropping a token finishes it"]
+pub struct Token(NonNull<InFlight>);
+
+struct InFlight {
+    node: Node,
+    domain: *const AsyncDomain,
+    /// Dropped with the token, as the last thing that is done.
+    _modules: ModuleRefs,
+}
+
+// SAFETY: A token may be finished by any thread: everything that it does is done under the lock of
+// its domain, or is the kernel's.
+unsafe impl Send for Token {}
+// SAFETY: Through a shared reference only the cookie can be read, which does not change.
+unsafe impl Sync for Token {}
+
+impl Token {
+    /// See [`AsyncDomain::begin`].
+    ///
+    /// # Safety
+    ///
+    /// `submitter` must be null or a valid module.
+    pub(super) unsafe fn begin(
+        domain: &AsyncDomain,
+        flags: Flags,
+        submitter: *mut ffi::module,
+    ) -> Result<Self> {
+        let in_flight = KBox::new(
+            InFlight {
+                node: Node::new(),
+                domain,
+                // SAFETY: `submitter` is a module by the caller's promise, the owner by the
+                // domain's invariant.
+                _modules: unsafe { ModuleRefs::get(submitter, domain.owner()) }?,
+            },
+            flags,
+        )?;
+        let ptr = KBox::into_raw(in_flight);
+
+        // SAFETY: The node is valid and stays so until it is removed: either it is not linked, and
+        // the box is dropped, or it belongs to the token, which removes it before it frees it.
+        match unsafe { domain.link(&raw mut (*ptr).node, || ()) } {
+            // INVARIANT: The node has just been linked.
+            // SAFETY: The pointer comes from a box.
+            Ok(_) => Ok(Self(unsafe { NonNull::new_unchecked(ptr) })),
+            Err(e) => {
+                // SAFETY: The pointer comes from `into_raw` above.
+                drop(unsafe { KBox::from_raw(ptr) });
+                Err(e)
+            }
+        }
+    }
+
+    /// The cookie of what is in flight.
+    pub fn cookie(&self) -> Cookie {
+        // SAFETY: By the type invariant; the cookie does not change while the node is linked.
+        unsafe { (*self.0.as_ptr()).node.cookie() }
+    }
+
+    /// Counts as finished from now on. Dropping the token does the same.
+    ///
+    /// May be called in any context, hard interrupts included.
+    pub fn finish(self) {
+        drop(self)
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let ptr = self.0.as_ptr();
+
+        // SAFETY: By the type invariant. The domain is not dropped before the node is removed, and
+        // not used after that; its module stays until the box is dropped, last.
+        unsafe {
+            (*(*ptr).domain).finish(&raw mut (*ptr).node);
+            drop(KBox::from_raw(ptr));
+        }
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_token)]
+mod tests {
+    use super::*;
+    use crate::{
+        kunit::Thread,
+        new_async_domain, new_wait_queue,
+        wait::{
+            Fifo,
+            Filter,
+            Verdict,
+            WaitQueue, //
+        },
+    };
+    use kernel::{
+        impl_has_hr_timer,
+        sync::{
+            atomic::{
+                ordering::Relaxed,
+                Atomic, //
+            },
+            Arc,
+            ArcBorrow, //
+        },
+        time::{
+            hrtimer::{
+                HrTimer,
+                HrTimerCallback,
+                HrTimerCallbackContext,
+                HrTimerPointer,
+                HrTimerRestart,
+                RelativeMode, //
+            },
+            Delta,
+            Monotonic, //
+        },
+    };
+
+    /// Nobody waits.
+    #[derive(Clone, Copy)]
+    struct Nobody;
+
+    impl Filter for Nobody {
+        type Event = ();
+        type Order = Fifo;
+
+        fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
+            Verdict::SKIP
+        }
+    }
+
+    /// A device that answers by interrupt.
+    #[pin_data]
+    struct Device {
+        #[pin]
+        timer: HrTimer<Self>,
+        // A lock that interrupts may take.
+        #[pin]
+        in_flight: WaitQueue<Option<Token>, Nobody>,
+        in_interrupt: Atomic<i32>,
+    }
+
+    impl HrTimerCallback for Device {
+        type Pointer<'a> = Arc<Self>;
+
+        fn run(
+            this: ArcBorrow<'_, Self>,
+            _context: HrTimerCallbackContext<'_, Self>,
+        ) -> HrTimerRestart {
+            // SAFETY: It may always be called.
+            if !unsafe { ffi::in_task() } {
+                this.in_interrupt.add(1, Relaxed);
+            }
+            drop(this.in_flight.with(|token| token.take()));
+            HrTimerRestart::NoRestart
+        }
+    }
+
+    impl_has_hr_timer! {
+        impl HasHrTimer<Self> for Device {
+            mode: RelativeMode<Monotonic>, field: self.timer
+        }
+    }
+
+    #[test]
+    fn finished_by_a_timer_interrupt() -> Result {
+        let domain = Arc::pin_init(new_async_domain!("kunit"), GFP_KERNEL)?;
+
+        for _ in 0..10 {
+            let token = domain.begin(GFP_KERNEL)?;
+            let after = token.cookie().next();
+            let device = Arc::pin_init(
+                pin_init!(Device {
+                    timer <- HrTimer::new(),
+                    in_flight <- new_wait_queue!(Some(token)),
+                    in_interrupt: Atomic::new(0),
+                }),
+                GFP_KERNEL,
+            )?;
+
+            let handle = device.clone().start(Delta::from_millis(5));
+            assert_eq!(domain.synchronize_cookie(after), Ok(()));
+            drop(handle);
+            assert_eq!(device.in_interrupt.load(Relaxed), 1);
+        }
+        let stats = domain.stats();
+        assert_eq!((stats.submitted, stats.finished), (10, 10));
+        assert_eq!(stats.vain, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn dropping_finishes() -> Result {
+        let domain = Arc::pin_init(new_async_domain!("kunit"), GFP_KERNEL)?;
+
+        drop(domain.begin(GFP_KERNEL)?);
+        assert_eq!(domain.lowest_in_progress(), None);
+        // In another thread than the one that began it.
+        let token = domain.begin(GFP_KERNEL)?;
+        Thread::spawn(move || token.finish())?.join();
+        domain.synchronize_full()
+    }
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The floor that everything stands on: the only place that names `bindings` and `extern "C"`.
+//!
+//! Three kinds of things live here, and none of them decides anything:
+//!
+//! - the kernel's types and functions that the floors above use, by name;
+//! - the functions that this project's own bindgen run made out of `helpers.h` (inline functions
+//!   and macros of the kernel that its Rust crate lacks);
+//! - the `extern "C"` functions that the kernel calls back, each handing over to a trait that a
+//!   floor above implements.
+
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+pub(crate) use kernel::bindings::{
+    __init_waitqueue_head,
+    __wake_up_locked_key,
+    autoremove_wake_function,
+    destroy_workqueue,
+    finish_wait,
+    get_current,
+    kfree,
+    list_head,
+    lockdep_map,
+    module,
+    module_put,
+    queue_work_on,
+    schedule_timeout,
+    task_struct,
+    try_module_get,
+    wait_queue_entry,
+    wait_queue_head,
+    work_struct,
+    workqueue_struct,
+    TASK_INTERRUPTIBLE,
+    TASK_KILLABLE,
+    TASK_NORMAL,
+    TASK_UNINTERRUPTIBLE, //
+};
+
+pub(crate) use generated::*;
+
+/// The output of bindgen for `bindings/bindings_helper.h`.
+#[allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    unreachable_pub,
+    improper_ctypes
+)]
+mod generated {
+    use kernel::{
+        bindings::*,
+        ffi, //
+    };
+
+    include!(env!("ASYNC_DOMAIN_BINDINGS"));
+}
+
+/// Returns the `struct module` of the crate into which this function is inlined; null if that
+/// crate is built into the kernel.
+///
+/// `__this_module` is a different object in every module, and the linker resolves it per module:
+/// what is inlined into a consumer names the consumer. This is C's `THIS_MODULE`, and the reason
+/// why everything between a consumer and this function is `#[inline(always)]` or generic over one
+/// of the consumer's types.
+#[inline(always)]
+pub(crate) const fn this_module() -> *mut module {
+    #[cfg(MODULE)]
+    {
+        &raw mut kernel::bindings::__this_module
+    }
+    #[cfg(not(MODULE))]
+    {
+        core::ptr::null_mut()
+    }
+}
+
+/// Handles a wake-up of one entry of a wait queue: the `func` of `struct wait_queue_entry`.
+///
+/// # Safety
+///
+/// `wake` must keep the contract of a wait queue function (`__wake_up_common()` in
+/// [`kernel/sched/wait.c`](srctree/kernel/sched/wait.c)): it neither sleeps nor takes the head's
+/// lock, and unlinks no other entry than its own.
+pub(crate) unsafe trait WakeFunction {
+    /// Is called with the head's lock held and interrupts off. A negative return value ends the
+    /// walk, a positive one says that the waiter was woken.
+    ///
+    /// # Safety
+    ///
+    /// `entry` is linked in a queue of the implementing type's entries, whose lock is held, and
+    /// `key` is what this queue's waker passes.
+    unsafe fn wake(
+        entry: *mut wait_queue_entry,
+        mode: c_uint,
+        flags: c_int,
+        key: *mut c_void,
+    ) -> c_int;
+}
+
+/// The wake function that the kernel calls for entries of type `T`.
+///
+/// # Safety
+///
+/// Only the kernel may call it, through the `func` of an entry of type `T`.
+pub(crate) unsafe extern "C" fn wake_function<T: WakeFunction>(
+    entry: *mut wait_queue_entry,
+    mode: c_uint,
+    flags: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: The kernel calls a wake function for linked entries and with the lock held; the key
+    // comes unchanged from the waker of this queue.
+    unsafe { T::wake(entry, mode, flags, key) }
+}
+
+/// Runs a work item: the `func` of `struct work_struct`.
+///
+/// # Safety
+///
+/// `run` must not touch the work item once it may have been freed.
+pub(crate) unsafe trait WorkFunction {
+    /// Is called once for each time that the item was queued, in process context.
+    ///
+    /// # Safety
+    ///
+    /// `work` was initialised with the implementing type's [`work_function`] and is valid until
+    /// this function or somebody that it tells frees it.
+    unsafe fn run(work: *mut work_struct);
+}
+
+/// The work function that the kernel calls for items of type `T`.
+///
+/// # Safety
+///
+/// Only the kernel may call it, through the `func` of an item of type `T`.
+pub(crate) unsafe extern "C" fn work_function<T: WorkFunction>(work: *mut work_struct) {
+    // SAFETY: The kernel passes the item that was queued, which is still valid.
+    unsafe { T::run(work) }
+}
+
+/// Initialises a work item to run `T` (C's `INIT_WORK()`).
+///
+/// # Safety
+///
+/// `work` must be valid for writing, and not queued.
+#[inline]
+pub(crate) unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
+    let key = kernel::sync::static_lock_class!();
+
+    // SAFETY: `work` is valid for writing by the caller's promise; name and key are static.
+    unsafe {
+        kernel::bindings::init_work_with_key(
+            work,
+            Some(work_function::<T>),
+            false,
+            c"async_domain task".as_char_ptr(),
+            key.as_ptr(),
+        )
+    }
+}
+
+/// Makes an unbound workqueue for up to `max_active` items at a time.
+pub(crate) fn alloc_unbound_workqueue(
+    name: &'static CStr,
+    max_active: c_int,
+) -> *mut workqueue_struct {
+    // SAFETY: The format is a C string, and takes the one argument that is passed.
+    unsafe {
+        kernel::bindings::alloc_workqueue_noprof(
+            c"%s".as_char_ptr(),
+            kernel::bindings::wq_flags_WQ_UNBOUND,
+            max_active,
+            name.as_char_ptr(),
+        )
+    }
+}
+
+/// Let any CPU run the item (C's `WORK_CPU_UNBOUND`).
+pub(crate) const WORK_CPU_UNBOUND: c_int =
+    kernel::bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
+
+/// Is told when a module has run its exit function and is about to be freed.
+pub(crate) trait ModuleGoing {
+    /// May sleep.
+    fn going(module: *mut module);
+}
+
+/// A registration for [`ModuleGoing`], unregistered on drop.
+pub(crate) struct ModuleNotifier<T: ModuleGoing> {
+    block: Pin<KBox<Opaque<kernel::bindings::notifier_block>>>,
+    _going: core::marker::PhantomData<T>,
+}
+
+// SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+unsafe impl<T: ModuleGoing> Send for ModuleNotifier<T> {}
+// SAFETY: As above; nothing can be done through a shared reference.
+unsafe impl<T: ModuleGoing> Sync for ModuleNotifier<T> {}
+
+impl<T: ModuleGoing> ModuleNotifier<T> {
+    /// Registers; fails with `ENOMEM`, or as `register_module_notifier()` does.
+    pub(crate) fn new() -> Result<Self> {
+        let block = KBox::pin(
+            Opaque::new(kernel::bindings::notifier_block {
+                notifier_call: Some(Self::call),
+                ..pin_init::zeroed()
+            }),
+            GFP_KERNEL,
+        )?;
+
+        // SAFETY: The block is initialised, pinned on the heap, and lives until `drop` has taken
+        // it off the chain.
+        kernel::error::to_result(unsafe {
+            kernel::bindings::register_module_notifier(block.get())
+        })?;
+
+        Ok(Self {
+            block,
+            _going: core::marker::PhantomData,
+        })
+    }
+
+    extern "C" fn call(
+        _block: *mut kernel::bindings::notifier_block,
+        state: c_ulong,
+        data: *mut c_void,
+    ) -> c_int {
+        // CAST: The state is an enum, which notifiers get as an `unsigned long`.
+        if state == kernel::bindings::module_state_MODULE_STATE_GOING as c_ulong {
+            T::going(data.cast());
+        }
+        kernel::bindings::NOTIFY_OK as c_int
+    }
+}
+
+impl<T: ModuleGoing> Drop for ModuleNotifier<T> {
+    fn drop(&mut self) {
+        // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks.
+        unsafe { kernel::bindings::unregister_module_notifier(self.block.get()) };
+    }
+}
+
+/// The function of a kernel thread of the test suites.
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(crate) trait ThreadFunction {
+    /// Runs in the thread.
+    fn run(self);
+}
+
+/// The thread function that the kernel calls for a boxed `T`.
+///
+/// # Safety
+///
+/// `data` must come from [`KBox<T>::into_raw`](KBox::into_raw).
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(crate) unsafe extern "C" fn thread_function<T: ThreadFunction>(data: *mut c_void) -> c_int {
+    // SAFETY: By the caller's promise.
+    let start = unsafe { KBox::<T>::from_raw(data.cast()) };
+    KBox::into_inner(start).run();
+    0
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the kernel has only as macros or inline functions, and the kernel crate lacks: thin
+ * functions without a decision in them. Their prototypes reach Rust through bindgen.
+ */
+
+#include <linux/export.h>
+#include <linux/sched/signal.h>
+#include <linux/spinlock.h>
+
+#include "helpers.h"
+
+unsigned long async_domain_helper_wait_queue_lock(struct wait_queue_head *head)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&head->lock, flags);
+	return flags;
+}
+
+void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigned long flags)
+{
+	spin_unlock_irqrestore(&head->lock, flags);
+}
+
+void async_domain_helper_set_current_state(unsigned int state)
+{
+	set_current_state(state);
+}
+
+bool async_domain_helper_signal_pending_state(unsigned int state)
+{
+	return signal_pending_state(state, current);
+}
+
+bool async_domain_helper_in_task(void)
+{
+	return in_task();
+}
+
+void async_domain_helper_list_add(struct list_head *entry, struct list_head *prev)
+{
+	list_add(entry, prev);
+}
+
+void async_domain_helper_list_del_init(struct list_head *entry)
+{
+	list_del_init(entry);
+}
+
+void async_domain_helper_list_del_init_careful(struct list_head *entry)
+{
+	list_del_init_careful(entry);
+}
+
+bool async_domain_helper_list_empty_careful(struct list_head *entry)
+{
+	return list_empty_careful(entry);
+}
+
+static DEFINE_SPINLOCK(registry_lock);
+
+unsigned long async_domain_helper_registry_lock(void)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&registry_lock, flags);
+	return flags;
+}
+
+void async_domain_helper_registry_unlock(unsigned long flags)
+{
+	spin_unlock_irqrestore(&registry_lock, flags);
+}
+
+void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
+					  struct lock_class_key *key)
+{
+	lockdep_init_map(map, name, key, 0);
+}
+
+void async_domain_helper_lockdep_copy_map(struct lockdep_map *to, struct lockdep_map *from)
+{
+#ifdef CONFIG_LOCKDEP
+	lockdep_copy_map(to, from);
+#endif
+}
+
+void async_domain_helper_lock_map_acquire(struct lockdep_map *map)
+{
+	lock_map_acquire(map);
+}
+
+void async_domain_helper_lock_map_release(struct lockdep_map *map)
+{
+	lock_map_release(map);
+}
+
+#ifdef ASYNC_DOMAIN_KUNIT
+#include <linux/irqflags.h>
+#include <linux/kthread.h>
+
+struct task_struct *async_domain_helper_kthread_create(int (*fn)(void *data), void *data)
+{
+	return kthread_create(fn, data, "async_domain_kunit");
+}
+
+unsigned long async_domain_helper_local_irq_save(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
+}
+
+void async_domain_helper_local_irq_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
+}
+
+/* Fails the next allocation of this task that may not sleep (see fault-injection.rst, fail-nth). */
+void async_domain_helper_fail_next_allocation(bool on)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	current->fail_nth = on ? 1 : 0;
+#endif
+}
+
+bool async_domain_helper_is_sleeping(struct task_struct *task)
+{
+	return READ_ONCE(task->__state) != TASK_RUNNING && !READ_ONCE(task->on_rq);
+}
+
+void async_domain_helper_allow_signal(int sig)
+{
+	allow_signal(sig);
+}
+#endif

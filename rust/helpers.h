@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Prototypes of helpers.c, for the compiler and for bindgen. The prefix is taken off in the
+ * bindings, as rust/Makefile of the kernel does with rust_helper_.
+ */
+#ifndef ASYNC_DOMAIN_HELPERS_H
+#define ASYNC_DOMAIN_HELPERS_H
+
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/wait.h>
+
+unsigned long async_domain_helper_wait_queue_lock(struct wait_queue_head *head);
+void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigned long flags);
+
+void async_domain_helper_set_current_state(unsigned int state);
+bool async_domain_helper_signal_pending_state(unsigned int state);
+bool async_domain_helper_in_task(void);
+
+void async_domain_helper_list_add(struct list_head *entry, struct list_head *prev);
+void async_domain_helper_list_del_init(struct list_head *entry);
+void async_domain_helper_list_del_init_careful(struct list_head *entry);
+bool async_domain_helper_list_empty_careful(struct list_head *entry);
+
+unsigned long async_domain_helper_registry_lock(void);
+void async_domain_helper_registry_unlock(unsigned long flags);
+
+void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
+					  struct lock_class_key *key);
+void async_domain_helper_lockdep_copy_map(struct lockdep_map *to, struct lockdep_map *from);
+void async_domain_helper_lock_map_acquire(struct lockdep_map *map);
+void async_domain_helper_lock_map_release(struct lockdep_map *map);
+
+#ifdef ASYNC_DOMAIN_KUNIT
+struct task_struct;
+
+struct task_struct *async_domain_helper_kthread_create(int (*fn)(void *data), void *data);
+unsigned long async_domain_helper_local_irq_save(void);
+void async_domain_helper_local_irq_restore(unsigned long flags);
+void async_domain_helper_fail_next_allocation(bool on);
+bool async_domain_helper_is_sleeping(struct task_struct *task);
+void async_domain_helper_allow_signal(int sig);
+#endif
+
+#endif /* ASYNC_DOMAIN_HELPERS_H */

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the test suites share: threads that can be watched, gates, and waiting with a limit.
+
+use crate::ffi;
+use core::cell::UnsafeCell;
+use kernel::{
+    error::from_err_ptr,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        Completion, //
+    },
+    task::Task,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// Waits until the condition is true; `false` if it was not after ten seconds.
+pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    for _ in 0..10_000 {
+        if condition() {
+            return true;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    condition()
+}
+
+/// Gives wrong things time to happen.
+pub(crate) fn settle() {
+    fsleep(Delta::from_millis(20));
+}
+
+/// A gate that many can wait at, and that is opened once.
+pub(crate) struct Gate(Arc<Completion>);
+
+impl Gate {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(Arc::pin_init(Completion::new(), GFP_KERNEL)?))
+    }
+
+    pub(crate) fn open(&self) {
+        self.0.complete_all();
+    }
+
+    pub(crate) fn wait(&self) {
+        self.0.wait_for_completion();
+    }
+}
+
+impl Clone for Gate {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A kernel thread that runs a closure and keeps its result.
+pub(crate) struct Thread<R> {
+    task: ARef<Task>,
+    shared: Arc<Shared<R>>,
+}
+
+#[pin_data]
+struct Shared<R> {
+    #[pin]
+    done: Completion,
+    result: UnsafeCell<Option<R>>,
+}
+
+// SAFETY: The result is written before `done`, and taken after it by the one owner of the thread.
+unsafe impl<R: Send> Send for Shared<R> {}
+// SAFETY: As above.
+unsafe impl<R: Send> Sync for Shared<R> {}
+
+struct Start<F, R> {
+    func: F,
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: Send + 'static> Thread<R> {
+    /// Starts a thread.
+    pub(crate) fn spawn<F: FnOnce() -> R + Send + 'static>(func: F) -> Result<Self> {
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                done <- Completion::new(),
+                result: UnsafeCell::new(None),
+            }),
+            GFP_KERNEL,
+        )?;
+        let start = KBox::new(
+            Start {
+                func,
+                shared: shared.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+
+        let start = KBox::into_raw(start);
+        // SAFETY: The thread function takes the box that it is given.
+        let task =
+            unsafe { ffi::kthread_create(Some(ffi::thread_function::<Start<F, R>>), start.cast()) };
+        let task = from_err_ptr(task).inspect_err(|_| {
+            // SAFETY: There is no thread: the box is still ours.
+            drop(unsafe { KBox::from_raw(start) })
+        })?;
+        // SAFETY: A thread that has not been woken yet is valid; `Task` is transparent.
+        let task: ARef<Task> = unsafe { &*task.cast::<Task>() }.into();
+        task.wake_up();
+
+        Ok(Self { task, shared })
+    }
+
+    /// Waits for the end of the thread and returns its result.
+    pub(crate) fn join(self) -> R {
+        self.shared.done.wait_for_completion();
+        // SAFETY: The thread is done with it, and this is the one owner.
+        unsafe { (*self.shared.result.get()).take() }.unwrap()
+    }
+
+    /// Waits until the thread sleeps; `false` if it does not within ten seconds.
+    pub(crate) fn falls_asleep(&self) -> bool {
+        // SAFETY: The task is valid, since we hold a reference.
+        eventually(|| unsafe { ffi::is_sleeping(self.task.as_ptr()) })
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: u32) {
+        // SAFETY: The task is valid, since we hold a reference.
+        unsafe { kernel::bindings::send_sig(signal as c_int, self.task.as_ptr(), 1) };
+    }
+
+    /// Wakes it for no reason.
+    pub(crate) fn wake_up(&self) {
+        self.task.wake_up();
+    }
+}
+
+impl<F: FnOnce() -> R, R> ffi::ThreadFunction for Start<F, R> {
+    fn run(self) {
+        // SAFETY: Only this thread touches the result before it is done.
+        unsafe { *self.shared.result.get() = Some((self.func)()) };
+        self.shared.done.complete_all();
+    }
+}
+
+/// Runs `f` and returns how often the current thread has gone to sleep meanwhile.
+pub(crate) fn count_switches(f: impl FnOnce()) -> usize {
+    // SAFETY: The current task is valid, and changes this counter itself.
+    let switches = || unsafe { (*ffi::get_current()).nvcsw };
+    let before = switches();
+
+    f();
+    switches() - before
+}
+
+/// Runs `f` with interrupts off.
+pub(crate) fn with_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: They are given back below.
+    let flags = unsafe { ffi::local_irq_save() };
+    let ret = f();
+    // SAFETY: As above.
+    unsafe { ffi::local_irq_restore(flags) };
+    ret
+}
+
+/// Runs `f`, whose first allocation with flags that do not allow to sleep fails.
+pub(crate) fn without_memory<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: It concerns the current thread only.
+    unsafe { ffi::fail_next_allocation(true) };
+    let ret = f();
+    // SAFETY: As above.
+    unsafe { ffi::fail_next_allocation(false) };
+    ret
+}
+
+/// Lets the current thread, a kernel thread, get a signal.
+pub(crate) fn allow_signal(signal: u32) {
+    // SAFETY: It concerns the current thread only.
+    unsafe { ffi::allow_signal(signal as c_int) };
+}
+
+/// A sequence of numbers below `n`, each once, in an order that looks random and is always the same.
+pub(crate) fn shuffled(n: usize) -> Result<KVec<usize>> {
+    let mut order = KVec::with_capacity(n, GFP_KERNEL)?;
+    let mut state: u64 = 0x2545_f491_4f6c_dd1d;
+
+    for i in 0..n {
+        order.push(i, GFP_KERNEL)?;
+    }
+    for i in (1..n).rev() {
+        // The generator of Knuth's MMIX.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        order.swap(i, (state >> 33) as usize % (i + 1));
+    }
+    Ok(order)
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Filtered wait queues: every waiter carries the condition that it waits for, and the waker tests
+//! it before it wakes.
+//!
+//! # Theory of operation
+//!
+//! An ordinary wake-up of an ordinary wait queue makes every waiter runnable. Where one queue
+//! serves many waiters, nearly all of them find nothing to do and sleep again: the thundering herd.
+//! The cure is as old as [filtered wakeups](https://lwn.net/Articles/83633/): `struct
+//! wait_queue_entry` has a function pointer, `func`, which the waker calls for each entry, and which
+//! decides whether its waiter runs.
+//!
+//! A [`WaitQueue<T, F>`] is a `struct wait_queue_head`, data of type `T` that the head's own lock
+//! protects, and waiters that each carry a [`Filter`] `F`. Whoever changes the data wakes, under the
+//! same lock, with an *event* that says what has come true. The wake function judges each waiter by
+//! the event and the waiter's own filter, and calls `autoremove_wake_function()` only for those
+//! whose condition holds:
+//!
+//! ```text
+//!   waiter                                   waker
+//!   ------                                   -----
+//!   lock                                     lock
+//!     check the data: not yet                  change the data
+//!     link an entry with its filter            walk: filter.judge(event)?
+//!     set_current_state()                        Skip: next      Stop: end of the walk
+//!   unlock                                       Wake: autoremove_wake_function():
+//!   schedule()            <----------------------      make it runnable, unlink it
+//!   entry unlinked: the condition is true    unlock
+//! ```
+//!
+//! **A wake-up is a grant.** An entry is unlinked by the waker exactly if its filter said *wake*, so
+//! that a waiter that finds its entry unlinked is done: it does not look at the data again, and does
+//! not take the lock again. There is no such thing as a waiter that was woken in vain, unless
+//! somebody other than the queue wakes the thread; those wake-ups are counted ([`Counts::vain`]).
+//!
+//! **No wake-up is lost**, since the check, the linking and `set_current_state()` on one side, and
+//! the change and the walk on the other, are each one critical section of the same lock: either the
+//! waker comes first and the check sees the change, or the waiter comes first and the walk sees its
+//! entry, with the state already set.
+//!
+//! # Rules for filters
+//!
+//! A filter runs under the head's lock with interrupts off, once for each entry that the walk
+//! reaches. It must only compare. The types forbid what they can: a filter is [`Copy`], so that it
+//! owns nothing and drops nothing, and sees nothing but itself and the event. What they cannot
+//! forbid: a filter must not sleep or reach the queue again (it would deadlock on the lock that it
+//! runs under; lockdep reports it).
+//!
+//! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+
+mod entry;
+mod filter;
+mod head;
+mod mode;
+mod sleep;
+
+pub use filter::{
+    Fifo,
+    Filter,
+    Order,
+    Sorted,
+    Verdict, //
+};
+pub use head::{
+    Counts,
+    Locked,
+    WaitQueue, //
+};
+pub use mode::WaitMode;
+
+/// Creates a [`WaitQueue`] initialiser with the given data, name and a newly-created lock class.
+#[macro_export]
+macro_rules! new_wait_queue {
+    ($data:expr $(, $name:literal)? $(,)?) => {
+        $crate::wait::WaitQueue::new(
+            $data,
+            ::kernel::optional_name!($($name)?),
+            ::kernel::static_lock_class!(),
+        )
+    };
+}

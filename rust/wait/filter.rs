@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a waiter waits for, and how a waker answers it.
+
+use core::{
+    cmp::Ord,
+    marker::PhantomData, //
+};
+
+/// The condition that one waiter of a [`WaitQueue`](super::WaitQueue) waits for.
+///
+/// # Examples
+///
+/// Waiters for bits of a mask; the event is the set of bits that have come up:
+///
+/// ```
+/// use async_domain::wait::{Fifo, Filter, Verdict};
+///
+/// #[derive(Clone, Copy)]
+/// struct AnyOf(u32);
+///
+/// impl Filter for AnyOf {
+///     type Event = u32;
+///     type Order = Fifo;
+///
+///     fn judge(&self, bits: &mut u32) -> Verdict<Fifo> {
+///         Verdict::wake_if(*bits & self.0 != 0)
+///     }
+/// }
+/// ```
+pub trait Filter: Copy + Sync {
+    /// What a waker says about what it has changed.
+    ///
+    /// A filter may take from the event what it uses up, so that waiters behind it are judged by
+    /// what is left.
+    type Event;
+
+    /// The order in which waiters stand in the queue: [`Fifo`] or [`Sorted`].
+    type Order: Order<Self>;
+
+    /// Says whether the event makes this waiter's condition true.
+    ///
+    /// Is called under the head's lock with interrupts off: it must only compare. See the
+    /// [module's rules](super#rules-for-filters).
+    fn judge(&self, event: &mut Self::Event) -> Verdict<Self::Order>;
+}
+
+/// What a [`Filter`] answers.
+///
+/// Only a queue that is kept in its filters' order can *stop*: `Verdict::STOP` exists for
+/// [`Sorted`] and for no other order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdict<O> {
+    pub(super) answer: Answer,
+    _order: PhantomData<fn(O)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Wake,
+    Skip,
+    Stop,
+}
+
+impl<O> Verdict<O> {
+    /// The waiter's condition is true: wake it and take it off the queue.
+    pub const WAKE: Self = Self::new(Answer::Wake);
+
+    /// The waiter's condition is not true yet: let it sleep, and go on to the next waiter.
+    pub const SKIP: Self = Self::new(Answer::Skip);
+
+    /// [`WAKE`](Self::WAKE) if the condition is true, else [`SKIP`](Self::SKIP).
+    #[inline]
+    pub const fn wake_if(condition: bool) -> Self {
+        if condition {
+            Self::WAKE
+        } else {
+            Self::SKIP
+        }
+    }
+
+    const fn new(answer: Answer) -> Self {
+        Self {
+            answer,
+            _order: PhantomData,
+        }
+    }
+}
+
+impl Verdict<Sorted> {
+    /// The condition is not true for this waiter, and so for none of those behind it, since they
+    /// are sorted: end the walk.
+    pub const STOP: Self = Self::new(Answer::Stop);
+
+    /// [`WAKE`](Self::WAKE) if the condition is true, else [`STOP`](Self::STOP).
+    #[inline]
+    pub const fn wake_or_stop(condition: bool) -> Self {
+        if condition {
+            Self::WAKE
+        } else {
+            Self::STOP
+        }
+    }
+}
+
+mod private {
+    pub trait Sealed {}
+
+    impl Sealed for super::Fifo {}
+    impl Sealed for super::Sorted {}
+}
+
+/// The order in which the waiters of a queue stand: [`Fifo`] or [`Sorted`].
+pub trait Order<F>: private::Sealed {
+    /// Whether a new waiter goes before one that is already there.
+    fn is_before(new: &F, old: &F) -> bool;
+}
+
+/// Waiters stand in the order in which they came. Every wake-up walks all of them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fifo(());
+
+impl<F> Order<F> for Fifo {
+    #[inline]
+    fn is_before(_new: &F, _old: &F) -> bool {
+        false
+    }
+}
+
+/// Waiters stand in the order of their filters, equal ones in the order in which they came. A
+/// wake-up may stop at the first waiter whose condition is not true.
+///
+/// A new waiter looks for its place from the end, so that waiters that come in order find it at
+/// once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sorted(());
+
+impl<F: Ord> Order<F> for Sorted {
+    #[inline]
+    fn is_before(new: &F, old: &F) -> bool {
+        new < old
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queue: `struct wait_queue_head` with data under its lock and waiters with filters.
+
+use super::{
+    entry::Walk,
+    Filter, //
+};
+use crate::ffi;
+use core::{
+    cell::UnsafeCell,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::LockClassKey,
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// What has happened on a [`WaitQueue`] since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waits that went to sleep.
+    pub waits: u64,
+    /// Waiters that a waker found satisfied and woke.
+    pub wakeups: u64,
+    /// Waiters that a walk reached and left asleep.
+    pub skipped: u64,
+    /// Waiters that ran, found their condition not true, and slept again. Wakers of this queue
+    /// cause none; another wake-up of the thread does.
+    pub vain: u64,
+}
+
+/// A queue of waiters that each carry their condition, and data that its lock protects.
+///
+/// The lock is the one of the `struct wait_queue_head`, taken with interrupts off.
+///
+/// # Examples
+///
+/// A counter, and waiters that each wait for it to reach a value of their own:
+///
+/// ```
+/// use async_domain::{
+///     new_wait_queue,
+///     wait::{Filter, Sorted, Verdict, WaitQueue},
+///     WaitMode,
+/// };
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// struct AtLeast(u64);
+///
+/// impl Filter for AtLeast {
+///     type Event = u64;
+///     type Order = Sorted;
+///
+///     fn judge(&self, count: &mut u64) -> Verdict<Sorted> {
+///         Verdict::wake_or_stop(*count >= self.0)
+///     }
+/// }
+///
+/// fn wait_for(queue: &WaitQueue<u64, AtLeast>, value: u64) -> Result {
+///     queue.wait(WaitMode::KILLABLE, |count| {
+///         Ok((**count < value).then_some(AtLeast(value)))
+///     })
+/// }
+///
+/// fn increment(queue: &WaitQueue<u64, AtLeast>) {
+///     queue.with(|count| {
+///         **count += 1;
+///         let mut event = **count;
+///         count.wake(&mut event);
+///     });
+/// }
+///
+/// let queue = KBox::pin_init(new_wait_queue!(0), GFP_KERNEL)?;
+/// increment(&queue);
+/// wait_for(&queue, 1)?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Invariants
+///
+/// Every entry that is linked in `head` is an [`Entry<F>`].
+pub struct WaitQueue<T, F: Filter> {
+    pub(super) head: Opaque<ffi::wait_queue_head>,
+    counts: UnsafeCell<Counts>,
+    data: UnsafeCell<T>,
+    _filter: PhantomData<F>,
+    _pin: PhantomPinned,
+}
+
+// SAFETY: The queue owns its data, and no entry is linked while it is moved to another thread: an
+// entry is only linked during a call that borrows the queue.
+unsafe impl<T: Send, F: Filter> Send for WaitQueue<T, F> {}
+// SAFETY: The data and the counts are only touched under the lock; filters are read by other
+// threads' wakers, and `Filter` requires `Sync`.
+unsafe impl<T: Send, F: Filter> Sync for WaitQueue<T, F> {}
+
+impl<T, F: Filter> WaitQueue<T, F> {
+    /// Makes a queue with no waiters; [`new_wait_queue!`](crate::new_wait_queue) calls this.
+    pub fn new(
+        data: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
+        let init = move |slot: *mut Self| {
+            // SAFETY: `slot` is valid for writing, and pinned from now on, since this is a pinned
+            // initialiser.
+            unsafe { Self::init_raw(slot, data, name, key) };
+            Ok(())
+        };
+
+        // SAFETY: `init_raw` initialises all fields, and does not fail.
+        unsafe { pin_init::pin_init_from_closure(init) }
+    }
+
+    /// Initialises a queue in place.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must be valid for writing, and what it holds must be treated as pinned from then on.
+    pub(crate) unsafe fn init_raw(
+        slot: *mut Self,
+        data: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) {
+        // SAFETY: `slot` is valid for writing. The markers have no content.
+        unsafe {
+            (&raw mut (*slot).counts).write(UnsafeCell::new(Counts::default()));
+            (&raw mut (*slot).data).write(UnsafeCell::new(data));
+            // INVARIANT: The queue is empty.
+            ffi::__init_waitqueue_head(
+                Opaque::cast_into(&raw const (*slot).head),
+                name.as_char_ptr(),
+                key.as_ptr(),
+            );
+        }
+    }
+
+    /// Runs `f` with the data, under the lock, with interrupts off.
+    ///
+    /// May be called in any context, hard interrupts included (not those of `PREEMPT_RT`, where the
+    /// lock sleeps). `f` must not sleep, and must not reach the queue by another way than its
+    /// argument: the lock is not recursive.
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&mut Locked<'_, T, F>) -> R) -> R {
+        // SAFETY: The head was initialised with the queue.
+        let flags = unsafe { ffi::wait_queue_lock(self.head.get()) };
+        let ret = f(&mut Locked {
+            queue: self,
+            _not_send: NotThreadSafe,
+        });
+        // SAFETY: The lock was taken above, by this thread, and `Locked` is gone. Since the lock is
+        // only taken for the length of a call, the saved flags are restored last in, first out.
+        unsafe { ffi::wait_queue_unlock(self.head.get(), flags) };
+        ret
+    }
+}
+
+/// The data of a [`WaitQueue`] while its lock is held, and the means to wake its waiters.
+pub struct Locked<'a, T, F: Filter> {
+    queue: &'a WaitQueue<T, F>,
+    _not_send: NotThreadSafe,
+}
+
+impl<T, F: Filter> Locked<'_, T, F> {
+    /// Wakes every waiter whose filter the event satisfies, in the queue's order; returns their
+    /// number.
+    #[inline]
+    pub fn wake(&mut self, event: &mut F::Event) -> u64 {
+        let head = self.queue.head.get();
+
+        // SAFETY: The head is valid, and its list is only changed under the lock, which is held.
+        if unsafe { (*head).head.next == &raw mut (*head).head } {
+            return 0;
+        }
+
+        let mut walk = Walk {
+            event,
+            woken: 0,
+            skipped: 0,
+        };
+        // SAFETY: The lock is held. By the type invariant all entries are of type `Entry<F>`, whose
+        // wake function expects this `Walk` as the key.
+        unsafe { ffi::__wake_up_locked_key(head, ffi::TASK_NORMAL, (&raw mut walk).cast()) };
+
+        let Walk { woken, skipped, .. } = walk;
+        let counts = self.counts();
+        counts.wakeups += woken;
+        counts.skipped += skipped;
+        woken
+    }
+
+    /// What has happened on this queue so far.
+    #[inline]
+    pub fn counts(&mut self) -> &mut Counts {
+        // SAFETY: The counts are only touched under the lock, which is held, and through this
+        // borrow of the one `Locked` that there is.
+        unsafe { &mut *self.queue.counts.get() }
+    }
+}
+
+impl<T, F: Filter> Deref for Locked<'_, T, F> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: The data is only touched under the lock, which is held, and through the one
+        // `Locked` that there is.
+        unsafe { &*self.queue.data.get() }
+    }
+}
+
+impl<T, F: Filter> DerefMut for Locked<'_, T, F> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: As above, and this borrow is exclusive.
+        unsafe { &mut *self.queue.data.get() }
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a waiter sleeps.
+
+use crate::ffi;
+use kernel::{
+    prelude::*,
+    task::MAX_SCHEDULE_TIMEOUT,
+    time::Jiffies, //
+};
+
+/// How a waiter sleeps: what may end its wait before its condition is true.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::WaitMode;
+/// use kernel::time::msecs_to_jiffies;
+///
+/// // Fails with `ERESTARTSYS` when a fatal signal comes, and with `ETIMEDOUT` after 100 ms.
+/// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(100));
+/// # let _ = mode;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitMode {
+    pub(super) state: c_uint,
+    pub(super) timeout: c_long,
+}
+
+impl WaitMode {
+    /// Only the condition ends the wait (C's `wait_event()`).
+    pub const UNINTERRUPTIBLE: Self = Self::forever(ffi::TASK_UNINTERRUPTIBLE);
+
+    /// A signal ends the wait with `ERESTARTSYS` (C's `wait_event_interruptible()`).
+    pub const INTERRUPTIBLE: Self = Self::forever(ffi::TASK_INTERRUPTIBLE);
+
+    /// A fatal signal ends the wait with `ERESTARTSYS` (C's `wait_event_killable()`).
+    pub const KILLABLE: Self = Self::forever(ffi::TASK_KILLABLE);
+
+    const fn forever(state: c_uint) -> Self {
+        Self {
+            state,
+            timeout: MAX_SCHEDULE_TIMEOUT,
+        }
+    }
+
+    /// Ends the wait with `ETIMEDOUT` after this time, in jiffies, unless the condition was true
+    /// before. A timeout of 0 tests the condition once and does not sleep.
+    #[must_use]
+    pub const fn timeout(self, jiffies: Jiffies) -> Self {
+        let timeout = if jiffies < MAX_SCHEDULE_TIMEOUT as Jiffies {
+            // CAST: It has just been seen to be smaller than the largest `c_long`.
+            jiffies as c_long
+        } else {
+            MAX_SCHEDULE_TIMEOUT
+        };
+
+        Self { timeout, ..self }
+    }
+}

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting: the one function in whose frame a wait entry lives.
+
+use super::{
+    entry::Entry,
+    Filter,
+    Locked,
+    WaitMode,
+    WaitQueue, //
+};
+use crate::ffi;
+use kernel::{
+    prelude::*,
+    task::might_sleep, //
+};
+
+impl<T, F: Filter> WaitQueue<T, F> {
+    /// Sleeps until a waker finds the filter satisfied that `check` answers with.
+    ///
+    /// `check` is called once, under the lock, and looks at the data: `Ok(None)` says that there is
+    /// nothing to wait for, `Ok(Some(filter))` that the thread has to sleep until a waker's event
+    /// satisfies the filter, and an error is returned as it is. When a waker has found the filter
+    /// satisfied, then this function returns `Ok`, whatever else may have happened by then; the
+    /// data is not looked at again.
+    ///
+    /// # Errors
+    ///
+    /// - `ERESTARTSYS`: a signal came that `mode` allows for.
+    /// - `ETIMEDOUT`: the time that `mode` allows for is over.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The lock must not be held.
+    pub fn wait(
+        &self,
+        mode: WaitMode,
+        check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
+    ) -> Result {
+        might_sleep();
+
+        // The entry lives in this frame, which nobody can leave while it is linked: there is no
+        // guard that could be leaked, only this function, and it returns past `finish_wait()`.
+        let mut entry = core::mem::MaybeUninit::<Entry<F>>::uninit();
+        let entry = entry.as_mut_ptr();
+
+        let sleeps = self.with(|locked| {
+            let Some(filter) = check(locked)? else {
+                return Ok(false);
+            };
+            if mode.timeout == 0 {
+                return Err(ETIMEDOUT);
+            }
+
+            // SAFETY: The entry is valid for writing, and unlinked. It stays in place until
+            // `sleep` has seen it unlinked. The lock is held; by the type invariant the head holds
+            // entries of this type only.
+            unsafe {
+                entry.write(Entry::new(filter));
+                Entry::link(entry, self.head.get());
+            }
+            locked.counts().waits += 1;
+            // Set before the lock is dropped, so that a waker that finds the entry also finds a
+            // thread that it can wake.
+            //
+            // SAFETY: Changes the state of the current thread only.
+            unsafe { ffi::set_current_state(mode.state) };
+            Ok(true)
+        })?;
+
+        if !sleeps {
+            return Ok(());
+        }
+
+        let ret = self.sleep(Entry::wait(entry), mode);
+        // SAFETY: Head and entry are valid; the entry is unlinked, so that this only sets the state
+        // of the current thread to running.
+        unsafe { ffi::finish_wait(self.head.get(), Entry::wait(entry)) };
+        ret
+    }
+
+    /// Sleeps until the linked entry of this thread has been unlinked, or unlinks it because of a
+    /// signal or the end of its time.
+    fn sleep(&self, entry: *mut ffi::wait_queue_entry, mode: WaitMode) -> Result {
+        let mut left = mode.timeout;
+
+        loop {
+            // SAFETY: May be called in process context, where we are.
+            left = unsafe { ffi::schedule_timeout(left) };
+
+            // The common case takes no lock. The careful check pairs with
+            // `list_del_init_careful()` of the wake function: who sees the entry unlinked also sees
+            // everything that the waker did before, and the waker does not touch the entry again.
+            //
+            // SAFETY: The entry is valid: it lives in our caller's frame.
+            if unsafe { ffi::list_empty_careful(&raw mut (*entry).entry) } {
+                return Ok(());
+            }
+
+            // A signal, the end of our time, or somebody else's wake-up. Under the lock, since a
+            // waker may be just about to grant.
+            let done = self.with(|locked| {
+                // SAFETY: The entry is valid, and linked or unlinked under the lock only.
+                unsafe {
+                    let list = &raw mut (*entry).entry;
+
+                    if (*list).next == list {
+                        return Some(Ok(()));
+                    }
+                    if ffi::signal_pending_state(mode.state) {
+                        ffi::list_del_init(list);
+                        return Some(Err(ERESTARTSYS));
+                    }
+                    if left == 0 {
+                        ffi::list_del_init(list);
+                        return Some(Err(ETIMEDOUT));
+                    }
+                    locked.counts().vain += 1;
+                    ffi::set_current_state(mode.state);
+                }
+                None
+            });
+            if let Some(ret) = done {
+                return ret;
+            }
+        }
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_wait)]
+mod tests {
+    use super::*;
+    use crate::{
+        kunit::{
+            self,
+            eventually,
+            settle,
+            Thread, //
+        },
+        wait::{
+            Counts,
+            Fifo,
+            Sorted,
+            Verdict, //
+        },
+    };
+    use kernel::{
+        sync::Arc,
+        time::msecs_to_jiffies, //
+    };
+
+    /// Waits for a count, in order.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    struct AtLeast(u64);
+
+    impl Filter for AtLeast {
+        type Event = u64;
+        type Order = Sorted;
+
+        fn judge(&self, count: &mut u64) -> Verdict<Sorted> {
+            Verdict::wake_or_stop(*count >= self.0)
+        }
+    }
+
+    /// Waits until so many are left in the event, and takes them.
+    #[derive(Clone, Copy)]
+    struct Take(u64);
+
+    impl Filter for Take {
+        type Event = u64;
+        type Order = Fifo;
+
+        fn judge(&self, left: &mut u64) -> Verdict<Fifo> {
+            let enough = *left >= self.0;
+            if enough {
+                *left -= self.0;
+            }
+            Verdict::wake_if(enough)
+        }
+    }
+
+    type Counter = WaitQueue<u64, AtLeast>;
+
+    fn counter() -> Result<Arc<Counter>> {
+        Arc::pin_init(crate::new_wait_queue!(0), GFP_KERNEL)
+    }
+
+    fn wait_for(queue: &Counter, value: u64, mode: WaitMode) -> Result {
+        queue.wait(
+            mode,
+            |count| Ok((**count < value).then_some(AtLeast(value))),
+        )
+    }
+
+    fn set(queue: &Counter, value: u64) -> u64 {
+        queue.with(|count| {
+            **count = value;
+            let mut event = value;
+            count.wake(&mut event)
+        })
+    }
+
+    fn counts<T, F: Filter>(queue: &WaitQueue<T, F>) -> Counts {
+        queue.with(|locked| *locked.counts())
+    }
+
+    fn waiter(queue: &Arc<Counter>, value: u64, mode: WaitMode) -> Result<Thread<Result>> {
+        let q = queue.clone();
+        let waits = counts(queue).waits;
+        let thread = Thread::spawn(move || {
+            kunit::allow_signal(kernel::bindings::SIGUSR1);
+            kunit::allow_signal(kernel::bindings::SIGKILL);
+            wait_for(&q, value, mode)
+        })?;
+
+        if eventually(|| counts(queue).waits > waits) && thread.falls_asleep() {
+            Ok(thread)
+        } else {
+            Err(EBUSY)
+        }
+    }
+
+    fn is_empty<T, F: Filter>(queue: &WaitQueue<T, F>) -> bool {
+        queue.with(|_| {
+            let head = queue.head.get();
+            // SAFETY: The head is valid, and its lock held.
+            unsafe { (*head).head.next == &raw mut (*head).head }
+        })
+    }
+
+    #[test]
+    fn satisfied_condition_does_not_sleep() -> Result {
+        let queue = counter()?;
+
+        set(&queue, 5);
+        let mut ret = Err(EINVAL);
+        let switches = kunit::count_switches(|| {
+            ret = wait_for(&queue, 5, WaitMode::UNINTERRUPTIBLE);
+        });
+        assert_eq!(ret, Ok(()));
+        assert_eq!(switches, 0);
+        assert_eq!(counts(&queue), Counts::default());
+        Ok(())
+    }
+
+    #[test]
+    fn sorted_walk_wakes_the_satisfied_and_stops() -> Result {
+        let queue = counter()?;
+        let mode = WaitMode::UNINTERRUPTIBLE;
+
+        // They come in another order than that in which they are satisfied.
+        let five = waiter(&queue, 5, mode)?;
+        let three = waiter(&queue, 3, mode)?;
+        let four = waiter(&queue, 4, mode)?;
+        let one = waiter(&queue, 1, mode)?;
+
+        assert_eq!(set(&queue, 3), 2);
+        assert_eq!(one.join(), Ok(()));
+        assert_eq!(three.join(), Ok(()));
+        // Only the first of the others was looked at.
+        assert_eq!(counts(&queue).skipped, 1);
+
+        assert_eq!(set(&queue, 5), 2);
+        assert_eq!(four.join(), Ok(()));
+        assert_eq!(five.join(), Ok(()));
+        assert_eq!(
+            counts(&queue),
+            Counts {
+                waits: 4,
+                wakeups: 4,
+                skipped: 1,
+                vain: 0,
+            }
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn fifo_waiter_does_not_starve_behind_a_more_demanding_one() -> Result {
+        let queue: Arc<WaitQueue<(), Take>> =
+            Arc::pin_init(crate::new_wait_queue!(()), GFP_KERNEL)?;
+        let spawn = |nr: u64| -> Result<Thread<Result>> {
+            let q = queue.clone();
+            let waits = counts(&queue).waits;
+            let thread =
+                Thread::spawn(move || q.wait(WaitMode::UNINTERRUPTIBLE, |_| Ok(Some(Take(nr)))))?;
+            if eventually(|| counts(&queue).waits > waits) {
+                Ok(thread)
+            } else {
+                Err(EBUSY)
+            }
+        };
+
+        let three = spawn(3)?;
+        let two = spawn(2)?;
+        // Two have come: too few for the first waiter, enough for the second.
+        assert_eq!(queue.with(|locked| locked.wake(&mut 2)), 1);
+        assert_eq!(two.join(), Ok(()));
+
+        // Five have come: the third waiter gets what the first one leaves.
+        let other = spawn(2)?;
+        let mut left = 5;
+        assert_eq!(queue.with(|locked| locked.wake(&mut left)), 2);
+        assert_eq!(left, 0);
+        assert_eq!(three.join(), Ok(()));
+        assert_eq!(other.join(), Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn timed_out_waiter_leaves_the_queue_intact() -> Result {
+        let queue = counter()?;
+        let before = waiter(&queue, 1, WaitMode::UNINTERRUPTIBLE)?;
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(50));
+        let timed = waiter(&queue, 2, mode)?;
+        let after = waiter(&queue, 3, WaitMode::UNINTERRUPTIBLE)?;
+
+        assert_eq!(timed.join(), Err(ETIMEDOUT));
+        assert_eq!(set(&queue, 3), 2);
+        assert_eq!(before.join(), Ok(()));
+        assert_eq!(after.join(), Ok(()));
+        assert!(is_empty(&queue));
+        assert_eq!(counts(&queue).vain, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn timeout_of_zero_does_not_sleep() -> Result {
+        let queue = counter()?;
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(0);
+
+        assert_eq!(wait_for(&queue, 1, mode), Err(ETIMEDOUT));
+        assert_eq!(wait_for(&queue, 0, mode), Ok(()));
+        assert_eq!(counts(&queue).waits, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn interrupted_waiter_leaves_the_queue_intact() -> Result {
+        let queue = counter()?;
+        let interrupted = waiter(&queue, 2, WaitMode::INTERRUPTIBLE)?;
+        let other = waiter(&queue, 1, WaitMode::INTERRUPTIBLE)?;
+
+        interrupted.signal(kernel::bindings::SIGUSR1);
+        assert_eq!(interrupted.join(), Err(ERESTARTSYS));
+        assert_eq!(set(&queue, 2), 1);
+        assert_eq!(other.join(), Ok(()));
+        assert!(is_empty(&queue));
+        Ok(())
+    }
+
+    #[test]
+    fn killed_waiter_leaves_the_queue_intact() -> Result {
+        let queue = counter()?;
+        let killed = waiter(&queue, 1, WaitMode::KILLABLE)?;
+        let other = waiter(&queue, 2, WaitMode::KILLABLE)?;
+
+        // A signal that is not fatal does not end a killable wait.
+        killed.signal(kernel::bindings::SIGUSR1);
+        settle();
+        assert_eq!(counts(&queue).wakeups, 0);
+        assert!(!is_empty(&queue));
+
+        killed.signal(kernel::bindings::SIGKILL);
+        assert_eq!(killed.join(), Err(ERESTARTSYS));
+        assert_eq!(set(&queue, 2), 1);
+        assert_eq!(other.join(), Ok(()));
+        assert!(is_empty(&queue));
+        Ok(())
+    }
+
+    #[test]
+    fn uninterruptible_waiter_ignores_signals() -> Result {
+        let queue = counter()?;
+        let waiter = waiter(&queue, 1, WaitMode::UNINTERRUPTIBLE)?;
+
+        waiter.signal(kernel::bindings::SIGKILL);
+        settle();
+        assert!(!is_empty(&queue));
+        assert_eq!(set(&queue, 1), 1);
+        assert_eq!(waiter.join(), Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn spurious_wakeup_is_counted_and_sleeps_again() -> Result {
+        let queue = counter()?;
+        let waiter = waiter(&queue, 1, WaitMode::UNINTERRUPTIBLE)?;
+
+        waiter.wake_up();
+        assert!(eventually(|| counts(&queue).vain == 1));
+        assert!(waiter.falls_asleep());
+        assert_eq!(set(&queue, 1), 1);
+        assert_eq!(waiter.join(), Ok(()));
+        assert_eq!(counts(&queue).vain, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn wakeups_race_with_grants() -> Result {
+        // Somebody wakes the waiter all the time, so that grants find it awake.
+        for value in 1..=20 {
+            let queue = counter()?;
+            let waiter = waiter(&queue, value, WaitMode::UNINTERRUPTIBLE)?;
+            let q = queue.clone();
+            let granter = Thread::spawn(move || set(&q, value))?;
+
+            while !is_empty(&queue) {
+                waiter.wake_up();
+            }
+            assert_eq!(granter.join(), 1);
+            assert_eq!(waiter.join(), Ok(()));
+        }
+        Ok(())
+    }
+}
