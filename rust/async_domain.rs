@@ -14,9 +14,11 @@ use kernel::prelude::*;
 
 pub mod domain;
 mod ffi;
+pub mod keyed;
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 mod kunit;
 mod queue;
+pub mod threshold;
 pub mod wait;
 
 pub use domain::{
@@ -24,9 +26,12 @@ pub use domain::{
     AsyncDomain,
     Context,
     Cookie,
+    Scope,
     StaticDomain,
     Stats,
     SubmitError,
+    TaskHeader,
+    TaskItem,
     Token, //
 };
 pub use wait::WaitMode;
@@ -43,12 +48,14 @@ module! {
 struct AsyncDomainModule {
     _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
     _queue: queue::Queue,
+    _shared: keyed::SharedTable,
 }
 
 impl kernel::Module for AsyncDomainModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self {
             _queue: queue::Queue::new()?,
+            _shared: keyed::SharedTable::new()?,
             _notifier: ffi::ModuleNotifier::new()?,
         })
     }

@@ -31,14 +31,21 @@
 //! Source: [`kernel/async.c`](srctree/kernel/async.c),
 //! [`include/linux/async.h`](srctree/include/linux/async.h)
 
+mod batch;
+mod cancel;
+mod closure;
 mod context;
 mod cookie;
 mod error;
 mod fixed;
+mod item;
 mod modules;
+mod order;
 mod pending;
+mod placed;
 mod registry;
 mod running;
+mod scope;
 mod submit;
 mod synchronize;
 mod task;
@@ -50,15 +57,20 @@ pub use context::Context;
 pub use cookie::Cookie;
 pub use error::SubmitError;
 pub use fixed::StaticDomain;
+pub use item::{
+    HasTask,
+    TaskHeader,
+    TaskItem,
+    TaskPointer, //
+};
+pub use placed::Placed;
 pub use registry::synchronize_all;
+pub use scope::Scope;
 pub use token::Token;
 
 use crate::{
     ffi,
-    wait::{
-        Locked,
-        WaitQueue, //
-    },
+    wait::WaitQueue, //
 };
 use cookie::AllBelow;
 use core::marker::PhantomPinned;
@@ -168,13 +180,6 @@ impl State {
             None => Cookie::UNUSED,
         }
     }
-}
-
-/// Wakes those who wait for what lies below the frontier.
-#[inline]
-fn advance(state: &mut Locked<'_, State, AllBelow>) {
-    let mut frontier = state.frontier();
-    state.wake(&mut frontier);
 }
 
 impl AsyncDomain {
@@ -297,7 +302,9 @@ impl AsyncDomain {
     fn end_visit(&self) {
         self.queue.with(|state| {
             state.visitors -= 1;
-            advance(state);
+            // There is nobody to retire: the frontier has not moved past a task.
+            let mut frontier = state.frontier();
+            state.wake(&mut frontier);
         });
     }
 }
@@ -311,19 +318,21 @@ impl Drop for AsyncDomain {
     fn drop(&mut self) {
         let this: *const Self = self;
 
-        let own = self.queue.with(|state| {
+        let (own, next) = self.queue.with(|state| {
             state.closed = true;
             let own = Run::detach(this, |node| {
                 // SAFETY: The node of a task that runs and is attached is in the list.
                 unsafe { state.pending.remove(node) };
                 state.unfinished -= 1;
             });
-            if own > 0 {
-                advance(state);
-            }
-            own
+            let next = if own > 0 { order::advance(state) } else { None };
+            (own, next)
         });
 
+        if let Some(task) = next {
+            // SAFETY: The task belongs to us, and was left by its worker when it became ready.
+            unsafe { task::Task::enqueue(task, ffi::NUMA_NO_NODE) };
+        }
         if own > 0 {
             pr_warn!("a task drops its own domain, which cannot wait for it\n");
         } else {

@@ -38,6 +38,16 @@ bool async_domain_helper_in_task(void)
 	return in_task();
 }
 
+void async_domain_helper_cond_resched(void)
+{
+	cond_resched();
+}
+
+int async_domain_helper_dev_to_node(struct device *dev)
+{
+	return dev_to_node(dev);
+}
+
 void async_domain_helper_list_add(struct list_head *entry, struct list_head *prev)
 {
 	list_add(entry, prev);

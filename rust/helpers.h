@@ -6,6 +6,7 @@
 #ifndef ASYNC_DOMAIN_HELPERS_H
 #define ASYNC_DOMAIN_HELPERS_H
 
+#include <linux/device.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/wait.h>
@@ -16,6 +17,9 @@ void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigne
 void async_domain_helper_set_current_state(unsigned int state);
 bool async_domain_helper_signal_pending_state(unsigned int state);
 bool async_domain_helper_in_task(void);
+void async_domain_helper_cond_resched(void);
+
+int async_domain_helper_dev_to_node(struct device *dev);
 
 void async_domain_helper_list_add(struct list_head *entry, struct list_head *prev);
 void async_domain_helper_list_del_init(struct list_head *entry);

@@ -63,14 +63,38 @@ impl Drop for Queue {
     }
 }
 
-/// Queues an item. May be called in any context, interrupts off and hard interrupts included.
+/// Queues an item, on or near a NUMA node or, with [`ffi::NUMA_NO_NODE`], anywhere.
+///
+/// May be called in any context, interrupts off and hard interrupts included.
 ///
 /// # Safety
 ///
 /// `work` must have been initialised with [`ffi::init_work`], must not be queued already, and must
-/// stay valid until its work function has been called.
-pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct) {
-    // SAFETY: The queue exists while any consumer can call this. The item is valid and idle by the
-    // caller's promise.
-    unsafe { ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, WORKQUEUE.load(Relaxed), work) };
+/// stay valid until its work function has been called. `node` must be a valid node, or none.
+#[inline]
+pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
+    let queue = WORKQUEUE.load(Relaxed);
+
+    // SAFETY: The queue exists while any consumer can call this. The item is valid and idle, and the
+    // node exists, by the caller's promise.
+    unsafe {
+        if node == ffi::NUMA_NO_NODE {
+            ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, queue, work);
+        } else {
+            ffi::queue_work_node(node, queue, work);
+        }
+    }
+}
+
+/// Takes an item off the queue; `false` if it is not on it, since a worker has begun with it.
+///
+/// May be called in any context.
+///
+/// # Safety
+///
+/// `work` must have been initialised with [`ffi::init_work`], and nobody else may queue or cancel it
+/// at the same time.
+pub(crate) unsafe fn cancel(work: *mut ffi::work_struct) -> bool {
+    // SAFETY: The item is valid by the caller's promise.
+    unsafe { ffi::cancel_work(work) }
 }

@@ -34,6 +34,12 @@
 //! not take the lock again. There is no such thing as a waiter that was woken in vain, unless
 //! somebody other than the queue wakes the thread; those wake-ups are counted ([`Counts::vain`]).
 //!
+//! **A grant may carry something.** What a waiter is woken for can be handed over with the wake-up:
+//! [`Filter::grant`] writes it into the waiter's filter, under the lock, and
+//! [`WaitQueue::wait_granted`] returns it. Nobody else can take it in between, so that a woken waiter
+//! never finds taken what it was woken for. The entry is unlinked after the write, with release
+//! semantics, and the waiter reads after it has seen that, with acquire semantics, or under the lock.
+//!
 //! **No wake-up is lost**, since the check, the linking and `set_current_state()` on one side, and
 //! the change and the walk on the other, are each one critical section of the same lock: either the
 //! waker comes first and the check sees the change, or the waiter comes first and the walk sees its
@@ -42,10 +48,15 @@
 //! # Rules for filters
 //!
 //! A filter runs under the head's lock with interrupts off, once for each entry that the walk
-//! reaches. It must only compare. The types forbid what they can: a filter is [`Copy`], so that it
-//! owns nothing and drops nothing, and sees nothing but itself and the event. What they cannot
-//! forbid: a filter must not sleep or reach the queue again (it would deadlock on the lock that it
-//! runs under; lockdep reports it).
+//! reaches. It must only compare, and hand over ([`Filter::grant`]) what the waker has brought. The
+//! types forbid what they can: a filter is [`Copy`], so that it owns nothing and drops nothing, and
+//! sees nothing but itself and the event. What they cannot forbid: a filter must not sleep or reach
+//! the queue again (it would deadlock on the lock that it runs under; lockdep reports it).
+//!
+//! A filter ends the walk in two ways only. [`Verdict::STOP`] says that this waiter *and all behind
+//! it* are not satisfied, which only a queue in the filters' order can know: it exists for
+//! [`Sorted`]. [`Verdict::WAKE_EXCLUSIVE`] says that this waiter is satisfied and leaves nothing of
+//! the event for others.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 

@@ -26,6 +26,14 @@ impl<'a> Context<'a> {
         self.run.cookie()
     }
 
+    /// Whether the task has been cancelled while it ran
+    /// ([`AsyncDomain::cancel`](super::AsyncDomain::cancel)). A task that takes long asks now and
+    /// then, and returns early if so.
+    #[inline]
+    pub fn should_stop(&self) -> bool {
+        self.run.should_stop()
+    }
+
     /// Waits until all tasks of the domain that were submitted before this one are done: what the
     /// task does from then on happens in cookie order. This is the classic use of
     /// [`kernel/async.c`](srctree/kernel/async.c), `async_synchronize_cookie()` with one's own

@@ -7,22 +7,33 @@ use kernel::{
     prelude::*, //
 };
 
-/// A task that was not submitted, with the closure, which has neither been called nor dropped.
+/// A task that was not submitted: what it was made of, which has neither been run nor dropped.
 ///
-/// `?` turns it into an [`Error`] and drops the closure.
-pub struct SubmitError<F> {
+/// `?` turns it into an [`Error`] and drops the task.
+pub struct SubmitError<T> {
     /// Why:
     ///
     /// - `ENOMEM`: there is no memory for the task.
     /// - `EAGAIN`: the domain has as many unfinished tasks as it may have
     ///   ([`AsyncDomain::set_limit`](super::AsyncDomain::set_limit)); try again when some are done.
+    /// - `EBUSY`: the item, which brings its own memory, is queued already.
     /// - `ESHUTDOWN`: the domain has been closed, or the submitting module is being unloaded.
     pub error: Error,
-    /// The closure.
-    pub func: F,
+    /// The closure or closures, or the item.
+    pub task: T,
 }
 
-impl<F> fmt::Debug for SubmitError<F> {
+impl<T> SubmitError<T> {
+    /// Changes the task.
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> SubmitError<U> {
+        SubmitError {
+            error: self.error,
+            task: f(self.task),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SubmitError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubmitError")
             .field("error", &self.error)
@@ -30,8 +41,8 @@ impl<F> fmt::Debug for SubmitError<F> {
     }
 }
 
-impl<F> From<SubmitError<F>> for Error {
-    fn from(e: SubmitError<F>) -> Self {
+impl<T> From<SubmitError<T>> for Error {
+    fn from(e: SubmitError<T>) -> Self {
         e.error
     }
 }

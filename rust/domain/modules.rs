@@ -3,7 +3,10 @@
 //! References on the modules that an unfinished task needs.
 
 use crate::ffi;
-use core::ptr;
+use core::{
+    mem::ManuallyDrop,
+    ptr, //
+};
 use kernel::prelude::*;
 
 /// References on up to two modules: the one whose code a task runs, and the one whose memory the
@@ -53,6 +56,24 @@ impl ModuleRefs {
             refs.owner = owner;
         }
         Ok(refs)
+    }
+}
+
+impl ModuleRefs {
+    /// Keeps the references, and returns the owner's module if it is not the submitter's.
+    #[inline]
+    pub(super) fn into_owner(self) -> *mut ffi::module {
+        ManuallyDrop::new(self).owner
+    }
+
+    /// Takes over references that were kept.
+    ///
+    /// # Safety
+    ///
+    /// They must come from [`Self::into_owner`], with this submitter, and be taken over once.
+    #[inline]
+    pub(super) unsafe fn from_raw(submitter: *mut ffi::module, owner: *mut ffi::module) -> Self {
+        Self { submitter, owner }
     }
 }
 

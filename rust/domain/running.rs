@@ -11,7 +11,10 @@
 
 use super::{
     cookie::Cookie,
-    pending::Node,
+    pending::{
+        flag,
+        Node, //
+    },
     AsyncDomain, //
 };
 use crate::ffi;
@@ -94,8 +97,8 @@ impl Run {
     ///
     /// # Safety
     ///
-    /// - `node` must be in the order of `domain`, and both must stay valid until the task is
-    ///   finished or [detached](Self::detach).
+    /// - `node` must be valid, and in the order of `domain`, unless that is null; both must stay
+    ///   valid until the task is finished or [detached](Self::detach).
     /// - The caller must be in process context, and not inside another task unless it says so.
     #[inline]
     pub(super) unsafe fn enter(
@@ -161,6 +164,14 @@ impl Run {
     #[inline]
     pub(super) fn cookie(&self) -> Cookie {
         self.cookie
+    }
+
+    /// Whether somebody wants the task to stop.
+    #[inline]
+    pub(super) fn should_stop(&self) -> bool {
+        // SAFETY: The node is valid as long as the task is in the order; a task that is not, since
+        // it has dropped its domain, is its own master.
+        self.domain().is_some() && unsafe { (*self.node).has(flag::STOP) }
     }
 
     /// Calls `f` for each task that the current thread is inside of, innermost first, until it

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Submitting and finishing.
+//! Submitting closures.
 
 use super::{
-    advance,
-    modules::ModuleRefs,
-    pending::Node,
-    registry,
-    running::Run,
-    task::{
-        ClosureTask,
-        Task, //
+    closure::{
+        self,
+        Body,
+        Closure,
+        Ordered, //
     },
+    pending::Node,
+    running::Run,
+    scope::Gathering,
+    task::Task,
     AsyncDomain,
     Context,
     Cookie,
+    Placed,
     SubmitError,
     Token, //
 };
 use crate::ffi;
-use core::ptr::NonNull;
+use core::ptr;
 use kernel::{
     alloc::Flags,
     prelude::*, //
@@ -47,37 +49,60 @@ impl AsyncDomain {
     ///
     /// Any, with `flags` that fit it: `GFP_KERNEL` where sleeping is allowed, else `GFP_ATOMIC`;
     /// interrupts may be off.
-    #[inline(always)]
+    #[inline]
     pub fn schedule<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) + Send + 'static,
     {
-        self.schedule_from(func, flags, ffi::this_module())
+        self.anywhere().schedule(func, flags)
     }
 
-    /// See [`Self::schedule`]; `submitter` is the module whose code `F` is.
-    #[doc(hidden)]
+    /// Runs a function in two parts: `work` in parallel with others, and `retire`, which gets what
+    /// `work` has returned, strictly in cookie order.
+    ///
+    /// `retire` is run by whichever worker moves the frontier: no thread sleeps for the order, and a
+    /// great many ordered tasks can be in progress with no more workers than there are CPUs. When
+    /// `retire` is called, all earlier tasks of the domain are done, the retire parts of ordered ones
+    /// included. For waiters, a task is done when its retire part has run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("bring_up"), GFP_KERNEL)?;
+    ///
+    /// for i in 0..4 {
+    ///     domain.schedule_ordered(
+    ///         move |_| i * i, // ... takes its time ...
+    ///         move |square, _| pr_info!("{i} squared is {square}\n"),
+    ///         GFP_KERNEL,
+    ///     )?;
+    /// }
+    /// domain.synchronize_full()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives both closures back, as [`Self::schedule`] does.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
     #[inline]
-    fn schedule_from<F>(
+    pub fn schedule_ordered<W, R, T>(
         &self,
-        func: F,
+        work: W,
+        retire: R,
         flags: Flags,
-        submitter: *mut ffi::module,
-    ) -> Result<Cookie, SubmitError<F>>
+    ) -> Result<Cookie, SubmitError<(W, R)>>
     where
-        F: FnOnce(&Context<'_>) + Send + 'static,
+        W: FnOnce(&Context<'_>) -> T + Send + 'static,
+        R: FnOnce(T, &Context<'_>) + Send + 'static,
+        T: Send + 'static,
     {
-        let task = ClosureTask::alloc(func, flags).map_err(|func| SubmitError {
-            error: ENOMEM,
-            func,
-        })?;
-
-        // SAFETY: The task has just been made, and is given away only if this succeeds.
-        unsafe { self.submit(task, submitter) }.map_err(|error| SubmitError {
-            error,
-            // SAFETY: The task comes from above, with this type of closure, and was not queued.
-            func: unsafe { ClosureTask::into_func(task) },
-        })
+        self.anywhere().schedule_ordered(work, retire, flags)
     }
 
     /// Like [`Self::schedule`], but where the task cannot be queued for want of memory or because of
@@ -99,25 +124,24 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Process context, in which the function can run; with `flags` that fit it.
-    #[inline(always)]
     pub fn schedule_or_run<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) + Send + 'static,
     {
-        match self.schedule_from(func, flags, ffi::this_module()) {
-            Err(SubmitError { error, func }) if error == ENOMEM || error == EAGAIN => {
-                let mut func = Some(func);
+        match self.schedule(func, flags) {
+            Err(SubmitError { error, task }) if error == ENOMEM || error == EAGAIN => {
+                let mut func = Some(task);
                 let cookie = self.run_here(error, &mut |context| {
                     if let Some(func) = func.take() {
                         func(context);
                     }
                 });
 
-                cookie.map_err(|error| SubmitError {
-                    error,
-                    // PANIC: If it was not run, then it was not taken either.
-                    func: func.unwrap(),
-                })
+                match (cookie, func) {
+                    (Err(error), Some(task)) => Err(SubmitError { error, task }),
+                    // It was run: there is nothing that could be given back.
+                    (cookie, _) => Ok(cookie.unwrap_or(Cookie::now())),
+                }
             }
             ret => ret,
         }
@@ -140,77 +164,6 @@ impl AsyncDomain {
         unsafe { Token::begin(self, flags, ffi::this_module()) }
     }
 
-    /// Links a task in and queues it.
-    ///
-    /// # Safety
-    ///
-    /// `task` must come from [`ClosureTask::alloc`] and not have been submitted; if this succeeds, it
-    /// belongs to the workqueue. `submitter` must be null or a valid module: the one whose code the
-    /// task runs.
-    unsafe fn submit(&self, task: NonNull<Task>, submitter: *mut ffi::module) -> Result<Cookie> {
-        // SAFETY: Both are modules, by the caller's promise and by the type invariant.
-        let modules = unsafe { ModuleRefs::get(submitter, self.owner()) }?;
-
-        // SAFETY: The task is ours until it is queued. Its node stays where it is until `Task::run`
-        // has removed it. It is queued with the lock held, so that the tasks of a domain are queued
-        // in cookie order: see `queue.rs`, Concurrency, for what depends on it.
-        unsafe {
-            (*task.as_ptr()).domain = self;
-            (*task.as_ptr()).modules = modules;
-            self.link(&raw mut (*task.as_ptr()).node, || Task::enqueue(task))
-        }
-        .inspect_err(|_| {
-            // SAFETY: The task is still ours.
-            unsafe { (*task.as_ptr()).modules = ModuleRefs::none() }
-        })
-    }
-
-    /// Appends a node to the order, if the domain takes one more, and calls `then` with the lock
-    /// held; returns the node's cookie.
-    ///
-    /// # Safety
-    ///
-    /// `node` must be valid, linked nowhere, and stay in place until it has been removed.
-    #[inline]
-    pub(super) unsafe fn link(&self, node: *mut Node, then: impl FnOnce()) -> Result<Cookie> {
-        registry::enter(self);
-        self.queue.with(|state| {
-            if state.closed {
-                return Err(ESHUTDOWN);
-            }
-            if state.unfinished >= state.limit {
-                return Err(EAGAIN);
-            }
-
-            let cookie = Cookie::take();
-            state.unfinished += 1;
-            state.submitted += 1;
-            // SAFETY: The caller promises that the node is valid and stays. Its cookie was taken
-            // under the lock, after all others in the list.
-            unsafe { state.pending.push(node, cookie) };
-            then();
-            Ok(cookie)
-        })
-    }
-
-    /// Takes a node out of the order; wakes those who waited for it.
-    ///
-    /// May be called in any context. The domain may be gone when this returns.
-    ///
-    /// # Safety
-    ///
-    /// `node` must be in this domain's order.
-    #[inline]
-    pub(super) unsafe fn finish(&self, node: *mut Node) {
-        self.queue.with(|state| {
-            state.unfinished -= 1;
-            // SAFETY: The caller promises that the node is in the list.
-            if unsafe { state.pending.remove(node) } {
-                advance(state);
-            }
-        });
-    }
-
     /// Runs a function in the caller's context, with a cookie of its own; fails with `error` in an
     /// interrupt.
     fn run_here(&self, error: Error, func: &mut dyn FnMut(&Context<'_>)) -> Result<Cookie> {
@@ -219,21 +172,10 @@ impl AsyncDomain {
             return Err(error);
         }
 
-        let mut node = Node::new();
+        let mut node = Node::new(0);
         let node = &raw mut node;
-
-        registry::enter(self);
-        let cookie = self.queue.with(|state| {
-            if state.closed {
-                return Err(ESHUTDOWN);
-            }
-            let cookie = Cookie::take();
-            state.unfinished += 1;
-            state.submitted += 1;
-            // SAFETY: The node is on our stack, where it stays until it is removed below.
-            unsafe { state.pending.push(node, cookie) };
-            Ok(cookie)
-        })?;
+        // SAFETY: The node is on our stack, where it stays until it is removed below.
+        let cookie = unsafe { self.link_unlimited(node) }?;
 
         // SAFETY: The node is in the order of this domain, which we borrow. We are in process
         // context, and may be inside another task.
@@ -247,9 +189,93 @@ impl AsyncDomain {
         };
         if attached {
             // SAFETY: The node is in the order of this domain.
-            unsafe { self.finish(node) };
+            unsafe { self.finish_elsewhere(node) };
         }
         Ok(cookie)
+    }
+}
+
+impl Placed<'_> {
+    /// See [`AsyncDomain::schedule`].
+    #[inline]
+    pub fn schedule<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    where
+        F: FnOnce(&Context<'_>) + Send + 'static,
+    {
+        // SAFETY: The closure is `'static`.
+        unsafe { self.submit_body(Closure(func), flags, ptr::null()) }
+            .map_err(|error| error.map(|Closure(func)| func))
+    }
+
+    /// See [`AsyncDomain::schedule_ordered`].
+    pub fn schedule_ordered<W, R, T>(
+        self,
+        work: W,
+        retire: R,
+        flags: Flags,
+    ) -> Result<Cookie, SubmitError<(W, R)>>
+    where
+        W: FnOnce(&Context<'_>) -> T + Send + 'static,
+        R: FnOnce(T, &Context<'_>) + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: The closures, and what they exchange, are `'static`.
+        unsafe { self.submit_body(Ordered::new(work, retire), flags, ptr::null()) }
+            // SAFETY: It was not queued, and so not run.
+            .map_err(|error| error.map(|body| unsafe { body.into_parts() }))
+    }
+
+    /// Makes a task of a body and submits it; gives the body back if that fails.
+    ///
+    /// # Safety
+    ///
+    /// The body must be `'static`, or outlive the scope, which must outlive the task.
+    #[inline]
+    pub(super) unsafe fn submit_body<B: Body>(
+        self,
+        body: B,
+        flags: Flags,
+        scope: *const Gathering,
+    ) -> Result<Cookie, SubmitError<B>> {
+        let task = closure::alloc(body, flags).map_err(|task| SubmitError {
+            error: ENOMEM,
+            task,
+        })?;
+
+        // SAFETY: The task has just been made; the caller answers for what it borrows.
+        unsafe { self.submit(task, scope) }.map_err(|error| SubmitError {
+            error,
+            // SAFETY: The task comes from above, with this type of body, and was not queued.
+            task: unsafe {
+                let body = closure::take(task);
+                closure::free(task);
+                body
+            },
+        })
+    }
+
+    /// Submits a task. If that fails, the task still belongs to the caller.
+    ///
+    /// # Safety
+    ///
+    /// The task must be initialised, claimed if it is in the caller's memory, and not have been
+    /// submitted. What it borrows must outlive the scope, which must be null or outlive the task.
+    pub(super) unsafe fn submit(
+        self,
+        task: ptr::NonNull<Task>,
+        scope: *const Gathering,
+    ) -> Result<Cookie> {
+        let Self { domain, node } = self;
+
+        // SAFETY: The task is ours until it is queued. Its node stays where it is until it is
+        // finished. It is queued with the lock held, so that the tasks of a domain are queued in
+        // cookie order: see `queue.rs`, Concurrency, for what depends on it.
+        unsafe {
+            Task::prepare(task, domain, scope)?;
+            domain
+                .link(&raw mut (*task.as_ptr()).node, || Task::enqueue(task, node))
+                .inspect_err(|_| Task::unprepare(task))
+        }
     }
 }
 
@@ -317,7 +343,7 @@ mod tests {
         let func = counting(&calls, &drops);
 
         let ret = kunit::without_memory(|| domain.schedule(func, GFP_NOWAIT));
-        let Err(SubmitError { error, func }) = ret else {
+        let Err(SubmitError { error, task: func }) = ret else {
             return Err(EINVAL);
         };
         assert_eq!(error, ENOMEM);
@@ -345,7 +371,7 @@ mod tests {
         let g = gate.clone();
         let cookie = domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
 
-        let Err(SubmitError { error, func }) =
+        let Err(SubmitError { error, task: func }) =
             domain.schedule(counting(&calls, &drops), GFP_KERNEL)
         else {
             return Err(EINVAL);

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tasks: a function, its place in the order, and the work item that runs it.
+//! Tasks: a place in the order, a work item, and what a worker does with them.
 //!
 //! From the moment a task counts as finished, nothing of the module that submitted it is used on
-//! its behalf: the closure has been consumed and its destructors have run before the submitter's
-//! code returns to [`Task::run`], and what follows there is this module's own. Only then is the
-//! reference on the submitting module dropped.
+//! its behalf: its closures have been consumed and their destructors have run before the
+//! submitter's code returns to this file, and what follows here is this module's own. Only then is
+//! the reference on the submitting module dropped.
+//!
+//! A task whose memory the caller has brought may free that memory in its own function. Before the
+//! function is called, the task's place in the order moves to a node on the worker's stack, and
+//! nothing in the caller's memory is touched afterwards.
 
 use super::{
     modules::ModuleRefs,
-    pending::Node,
+    pending::{
+        flag,
+        Node, //
+    },
     running::Run,
+    scope::Gathering,
     AsyncDomain,
     Context, //
 };
@@ -19,105 +27,160 @@ use crate::{
     queue, //
 };
 use core::{
-    mem::MaybeUninit,
+    mem,
     ptr::{
         self,
         NonNull, //
     },
 };
 use kernel::{
-    alloc::Flags,
     container_of,
     prelude::*,
+    sync::atomic::{
+        ordering::{
+            Acquire,
+            Release, //
+        },
+        Atomic, //
+    },
     types::Opaque, //
 };
 
-/// The part of a task that does not depend on the type of its closure.
+/// What can be done with a task of some type: its code, all in the module that submits it.
+///
+/// # Safety
+///
+/// Implemented by constants only, whose functions keep the contracts below, and whose `module` is
+/// the one in which they are.
+pub(super) struct Ops {
+    /// Runs the task, or its parallel part, and consumes its closure. Called once for each time that
+    /// the task is queued, unless `discard` is.
+    pub(super) run: unsafe fn(NonNull<Task>, &Context<'_>),
+    /// Runs the in-order part of the task, once, after `run`; `None` if it has none.
+    pub(super) retire: Option<unsafe fn(NonNull<Task>, &Context<'_>)>,
+    /// Drops what `run` would have consumed.
+    pub(super) discard: unsafe fn(NonNull<Task>),
+    /// Whether the task is in memory that the caller has brought.
+    pub(super) callers_memory: bool,
+    /// The module whose code this is.
+    pub(super) module: *mut ffi::module,
+}
+
+// SAFETY: It is not changed.
+unsafe impl Sync for Ops {}
+
+/// For whom a task works, and what is told when it has finished.
+#[derive(Clone, Copy)]
+pub(super) enum For {
+    /// The submitter and the owner of the domain, whose modules cannot be unloaded until then.
+    Modules {
+        /// The owner of the domain, if it is not the submitter.
+        owner: *mut ffi::module,
+    },
+    /// A scope, whose frame is not left until then.
+    Scope(*const Gathering),
+}
+
+/// The part of a task that is the same for all of them.
 ///
 /// # Invariants
 ///
-/// From the time it is queued until it is freed by [`Task::run`], a task is the first field of a
-/// [`ClosureTask<F>`] whose closure `call` consumes.
+/// - `node` has [`flag::TASK`] set.
+/// - While the task is queued or running, `domain` is the one in whose order `node` is, and `for_`
+///   is valid.
+/// - Unless `ops.callers_memory`, the task is the start of an allocation that [`Task::run`] frees.
 #[repr(C)]
 pub(super) struct Task {
     /// The place in the order.
     pub(super) node: Node,
     work: Opaque<ffi::work_struct>,
-    call: unsafe fn(NonNull<Task>, &Context<'_>),
-    /// The domain in whose order `node` is.
-    pub(super) domain: *const AsyncDomain,
-    /// Keeps the code of `call`, and the domain if it is static, where it is.
-    pub(super) modules: ModuleRefs,
-}
-
-/// A task that has not been submitted yet, with a closure of type `F`.
-#[repr(C)]
-pub(super) struct ClosureTask<F> {
-    task: Task,
-    func: MaybeUninit<F>,
-}
-
-impl<F: FnOnce(&Context<'_>) + Send + 'static> ClosureTask<F> {
-    /// Allocates a task; gives the closure back if there is no memory.
-    #[inline]
-    pub(super) fn alloc(func: F, flags: Flags) -> Result<NonNull<Task>, F> {
-        let Ok(memory) = KBox::<Self>::new_uninit(flags) else {
-            return Err(func);
-        };
-        let task: *mut Self = KBox::into_raw(memory).cast();
-
-        // SAFETY: The memory was just allocated for a `Self`, and is ours.
-        unsafe {
-            (&raw mut (*task).func).write(MaybeUninit::new(func));
-            Task::init(task.cast(), Self::call);
-            Ok(NonNull::new_unchecked(task.cast()))
-        }
-    }
-
-    /// Takes the closure back out of a task that was not queued, and frees it.
-    ///
-    /// # Safety
-    ///
-    /// `task` must come from [`Self::alloc`] and must not have been queued.
-    pub(super) unsafe fn into_func(task: NonNull<Task>) -> F {
-        // SAFETY: The task is the first field of a `Self` that is ours. The closure is read once,
-        // and the memory freed as what it was allocated as.
-        unsafe {
-            let memory = KBox::from_raw(task.as_ptr().cast::<MaybeUninit<Self>>());
-            (&raw const (*memory.as_ptr()).func).read().assume_init()
-        }
-    }
-
-    /// Runs the closure.
-    ///
-    /// # Safety
-    ///
-    /// `task` must come from [`Self::alloc`], and this must be called once only.
-    unsafe fn call(task: NonNull<Task>, context: &Context<'_>) {
-        // SAFETY: The task is the first field of a `Self` whose closure has not been read yet.
-        let func = unsafe {
-            (&raw const (*task.as_ptr().cast::<Self>()).func)
-                .read()
-                .assume_init()
-        };
-        func(context)
-    }
+    pub(super) ops: &'static Ops,
+    domain: *const AsyncDomain,
+    for_: For,
+    queued: Atomic<bool>,
 }
 
 impl Task {
-    /// Initialises the header of a task.
+    /// Initialises a task.
     ///
     /// # Safety
     ///
-    /// `this` must be valid for writing.
-    unsafe fn init(this: *mut Self, call: unsafe fn(NonNull<Task>, &Context<'_>)) {
+    /// `this` must be valid for writing, and the start of what the functions of `ops` expect.
+    pub(super) unsafe fn init(this: *mut Self, ops: &'static Ops) {
         // SAFETY: `this` is valid for writing.
         unsafe {
-            (&raw mut (*this).node).write(Node::new());
+            (&raw mut (*this).node).write(Node::new(flag::TASK));
             ffi::init_work::<Self>(Opaque::cast_into(&raw const (*this).work));
-            (&raw mut (*this).call).write(call);
+            (&raw mut (*this).ops).write(ops);
             (&raw mut (*this).domain).write(ptr::null());
-            (&raw mut (*this).modules).write(ModuleRefs::none());
+            (&raw mut (*this).for_).write(For::Modules {
+                owner: ptr::null_mut(),
+            });
+            (&raw mut (*this).queued).write(Atomic::new(false));
+        }
+    }
+
+    /// Claims a task in the caller's memory for being queued; `false` if it is queued already.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid.
+    pub(super) unsafe fn claim(this: NonNull<Self>) -> bool {
+        // Acquire: who may queue it again sees what the worker did that took it off the queue.
+        //
+        // SAFETY: The caller promises that `this` is valid.
+        unsafe { (*this.as_ptr()).queued.cmpxchg(false, true, Acquire) }.is_ok()
+    }
+
+    /// Gives a claim up.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid and claimed, and not be queued any more.
+    pub(super) unsafe fn unclaim(this: NonNull<Self>) {
+        // SAFETY: The caller promises that `this` is valid.
+        unsafe { (*this.as_ptr()).queued.store(false, Release) };
+    }
+
+    /// Says to which domain a task goes, and for whom it works. Takes the references on modules.
+    ///
+    /// # Safety
+    ///
+    /// The task must be valid and belong to the caller; `scope` must be null or outlive the task.
+    pub(super) unsafe fn prepare(
+        this: NonNull<Self>,
+        domain: &AsyncDomain,
+        scope: *const Gathering,
+    ) -> Result {
+        // SAFETY: The task belongs to the caller. Its module is running; the owner of the domain is
+        // valid by the domain's invariant.
+        unsafe {
+            let this = this.as_ptr();
+
+            (*this).domain = domain;
+            (*this).for_ = if scope.is_null() {
+                let refs = ModuleRefs::get((*this).ops.module, domain.owner())?;
+                For::Modules {
+                    owner: refs.into_owner(),
+                }
+            } else {
+                For::Scope(scope)
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Self::prepare`] has done.
+    ///
+    /// # Safety
+    ///
+    /// The task must be prepared, and belong to the caller.
+    pub(super) unsafe fn unprepare(this: NonNull<Self>) {
+        // SAFETY: As above.
+        unsafe {
+            if let For::Modules { owner } = (*this.as_ptr()).for_ {
+                drop(ModuleRefs::from_raw((*this.as_ptr()).ops.module, owner));
+            }
         }
     }
 
@@ -125,45 +188,270 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// `this` must come from [`ClosureTask::alloc`] and be in the order of its domain; it belongs to
-    /// the workqueue from now on.
+    /// The task must be prepared, in the order of its domain, and not queued; it belongs to the
+    /// workqueue from now on. `node` must be a valid NUMA node, or [`ffi::NUMA_NO_NODE`].
     #[inline]
-    pub(super) unsafe fn enqueue(this: NonNull<Self>) {
-        // SAFETY: The work item was initialised with the task, is queued once only, and valid until
-        // `run` frees it.
-        unsafe { queue::enqueue(Opaque::cast_into(&raw const (*this.as_ptr()).work)) }
+    pub(super) unsafe fn enqueue(this: NonNull<Self>, node: c_int) {
+        // SAFETY: The work item was initialised with the task, is not queued, and valid until `run`
+        // frees it or gives it back.
+        unsafe { queue::enqueue(Opaque::cast_into(&raw const (*this.as_ptr()).work), node) }
+    }
+
+    /// Takes the task back from the workqueue, if no worker has begun with it.
+    ///
+    /// # Safety
+    ///
+    /// The task must be in the order of its domain, whose lock must be held.
+    pub(super) unsafe fn dequeue(this: NonNull<Self>) -> bool {
+        // SAFETY: The work item is valid while the task is in the order.
+        unsafe { queue::cancel(Opaque::cast_into(&raw const (*this.as_ptr()).work)) }
+    }
+
+    /// Discards a task that has been dequeued: drops its closure, and then counts as finished.
+    ///
+    /// # Safety
+    ///
+    /// The task must be in the order of its domain, dequeued, and belong to the caller.
+    pub(super) unsafe fn discard(task: NonNull<Self>) {
+        // SAFETY: The task belongs to us, and is valid until `finish` frees it.
+        unsafe {
+            let this = task.as_ptr();
+            let ops = (*this).ops;
+            let end = End::of(task);
+
+            if ops.callers_memory {
+                let mut node = Node::new(0);
+                end.move_to(&raw mut node);
+                (ops.discard)(task);
+                end.finish_elsewhere(&raw mut node, ptr::null_mut());
+            } else {
+                (ops.discard)(task);
+                end.finish_elsewhere(&raw mut (*this).node, this);
+            }
+        }
+    }
+
+    /// Runs the task, or its parallel part; returns the next task that is to be retired by the
+    /// caller.
+    ///
+    /// # Safety
+    ///
+    /// The task must be prepared, in the order of its domain, and belong to the calling worker.
+    unsafe fn execute(task: NonNull<Self>) -> Option<NonNull<Self>> {
+        // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
+        // it. Its domain is not dropped before the task is finished or detached. A worker runs one
+        // item at a time, and so is not inside another task.
+        unsafe {
+            let this = task.as_ptr();
+            let ops = (*this).ops;
+            let end = End::of(task);
+
+            if ops.callers_memory {
+                let mut node = Node::new(0);
+                end.move_to(&raw mut node);
+                let attached = end.enter(&raw mut node, |context| (ops.run)(task, context));
+                end.finish(&raw mut node, attached, ptr::null_mut())
+            } else {
+                let node = &raw mut (*this).node;
+                let attached = end.enter(node, |context| (ops.run)(task, context));
+
+                match ops.retire {
+                    Some(retire) if !attached => {
+                        // The task has dropped its domain: there is no order any more.
+                        end.enter_detached(node, |context| retire(task, context));
+                        end.finish(node, false, this)
+                    }
+                    Some(_) => {
+                        mem::forget(end.modules);
+                        (*end.domain).ready(task)
+                    }
+                    None => end.finish(node, attached, this),
+                }
+            }
+        }
+    }
+
+    /// Runs the in-order part of a task; returns the next task that is to be retired by the caller.
+    ///
+    /// # Safety
+    ///
+    /// The task must be first in the order of its domain, and have been given to the caller to be
+    /// retired.
+    unsafe fn retire(task: NonNull<Self>) -> Option<NonNull<Self>> {
+        // SAFETY: As in `execute`.
+        unsafe {
+            let this = task.as_ptr();
+            let node = &raw mut (*this).node;
+            let end = End::of(task);
+            let retire = (*this).ops.retire;
+            let attached = end.enter(node, |context| {
+                if let Some(retire) = retire {
+                    retire(task, context);
+                }
+            });
+
+            end.finish(node, attached, this)
+        }
     }
 }
 
-// SAFETY: `run` does not touch the work item after it has freed it.
+// SAFETY: `run` does not touch the work item after it may have been freed.
 unsafe impl ffi::WorkFunction for Task {
     unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: By the type invariant, a queued work item of this type is in a `Task`.
+        // SAFETY: Work items with this function are in a `Task`.
         let task = unsafe {
             let work: *mut Opaque<ffi::work_struct> = work.cast();
             NonNull::new_unchecked(container_of!(work, Task, work))
         };
-        let this = task.as_ptr();
 
-        // SAFETY: The task is ours until it is freed below. Its domain is not dropped before the
-        // task is finished or detached, its module cannot be unloaded before the reference is put.
-        // The closure is called once: a task is queued once only. A worker runs one item at a time,
-        // and so is not inside another task.
-        unsafe {
-            let domain = (*this).domain;
-            let attached = AsyncDomain::lockdep_task(domain, || {
-                Run::enter(domain, &raw mut (*this).node, false, |run| {
-                    ((*this).call)(task, &Context::new(run))
-                })
-            });
-
-            if attached {
-                (*domain).finish(&raw mut (*this).node);
+        // SAFETY: A queued task is prepared and in the order of its domain. The worker that the
+        // workqueue gives it to is the one that it belongs to. A task that is retiring was queued
+        // for that, by who was given it.
+        let mut next = unsafe {
+            if (*task.as_ptr()).node.has(flag::RETIRING) {
+                Task::retire(task)
+            } else {
+                Task::execute(task)
             }
-            // The domain may be gone from here on, and with it all that its owner had.
-            let modules = ptr::replace(&raw mut (*this).modules, ModuleRefs::none());
-            ffi::kfree(this.cast());
-            drop(modules);
+        };
+
+        // One after the other, so that the depth of the stack does not depend on their number.
+        while let Some(task) = next {
+            // SAFETY: It may be called in process context.
+            unsafe { ffi::cond_resched() };
+            // SAFETY: We were just given it.
+            next = unsafe { Task::retire(task) };
         }
     }
+}
+
+/// What is needed to bring a task to its end, without the task.
+struct End {
+    task: NonNull<Task>,
+    domain: *const AsyncDomain,
+    modules: ModuleRefs,
+    scope: *const Gathering,
+}
+
+impl End {
+    /// # Safety
+    ///
+    /// The task must be prepared and belong to the caller. There must be one `End` only that is not
+    /// forgotten.
+    unsafe fn of(task: NonNull<Task>) -> Self {
+        // SAFETY: The task is valid, and the references that `prepare` took are ours.
+        unsafe {
+            let this = task.as_ptr();
+            let (modules, scope) = match (*this).for_ {
+                For::Modules { owner } => {
+                    (ModuleRefs::from_raw((*this).ops.module, owner), ptr::null())
+                }
+                For::Scope(scope) => (ModuleRefs::none(), scope),
+            };
+
+            Self {
+                task,
+                domain: (*this).domain,
+                modules,
+                scope,
+            }
+        }
+    }
+
+    /// Moves the place of a task that is in the caller's memory to another node, and gives the task
+    /// back to the caller's code, which may queue it again or free it.
+    ///
+    /// # Safety
+    ///
+    /// The task must be in the order of its domain; `node` must be valid and stay in place until
+    /// the end has come.
+    unsafe fn move_to(&self, node: *mut Node) {
+        // SAFETY: As above. The claim is that of the submission which ends here.
+        unsafe {
+            (*self.domain).replace(&raw mut (*self.task.as_ptr()).node, node);
+            Task::unclaim(self.task);
+        }
+    }
+
+    /// Runs the code of a task; returns whether it is still in the order of its domain.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be the place of the task. The caller must be a worker, not inside a task.
+    unsafe fn enter(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) -> bool {
+        // SAFETY: The domain is valid: the node is in its order.
+        unsafe {
+            AsyncDomain::lockdep_task(self.domain, || {
+                Run::enter(self.domain, node, false, |run| f(&Context::new(run)))
+            })
+        }
+    }
+
+    /// Runs code of a task that has dropped its domain.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be that of the task. The caller must be a worker, not inside a task.
+    unsafe fn enter_detached(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) {
+        // SAFETY: There is no domain in whose order the node would have to be.
+        unsafe { Run::enter(ptr::null(), node, false, |run| f(&Context::new(run))) };
+    }
+
+    /// Counts the task as finished, frees its memory if there is any, and tells whom it worked for,
+    /// in this order. Returns the next task that is to be retired by the caller.
+    ///
+    /// # Safety
+    ///
+    /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or an
+    /// allocation that belongs to the caller.
+    unsafe fn finish(
+        self,
+        node: *mut Node,
+        attached: bool,
+        memory: *mut Task,
+    ) -> Option<NonNull<Task>> {
+        // SAFETY: By the caller's promise. The domain may be gone after `finish`, the memory is not
+        // used after `kfree`. A scope is valid until its last task has left it.
+        unsafe {
+            let next = if attached {
+                (*self.domain).finish(node)
+            } else {
+                None
+            };
+
+            ffi::kfree(memory.cast());
+            if let Some(scope) = self.scope.as_ref() {
+                scope.leave();
+            }
+            next
+        }
+        // Here the references on modules are dropped.
+    }
+
+    /// Like [`Self::finish`], outside of a worker.
+    ///
+    /// # Safety
+    ///
+    /// As above, and `node` must be in the order of the domain.
+    unsafe fn finish_elsewhere(self, node: *mut Node, memory: *mut Task) {
+        // SAFETY: By the caller's promise. A task that is to be retired belongs to us.
+        unsafe {
+            if let Some(next) = self.finish(node, true, memory) {
+                Task::enqueue(next, ffi::NUMA_NO_NODE);
+            }
+        }
+    }
+}
+
+/// Returns the task whose node this is, if it is a task's.
+///
+/// # Safety
+///
+/// `node` must be valid.
+#[inline]
+pub(super) unsafe fn task_of(node: NonNull<Node>) -> Option<NonNull<Task>> {
+    // By the type invariant of `Task`: the node is its first field.
+    //
+    // SAFETY: The caller promises that the node is valid.
+    unsafe { (*node.as_ptr()).has(flag::TASK) }.then(|| node.cast())
 }

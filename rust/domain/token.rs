@@ -76,7 +76,7 @@ impl Token {
     ) -> Result<Self> {
         let in_flight = KBox::new(
             InFlight {
-                node: Node::new(),
+                node: Node::new(0),
                 domain,
                 // SAFETY: `submitter` is a module by the caller's promise, the owner by the
                 // domain's invariant.
@@ -121,7 +121,7 @@ impl Drop for Token {
         // SAFETY: By the type invariant. The domain is not dropped before the node is removed, and
         // not used after that; its module stays until the box is dropped, last.
         unsafe {
-            (*(*ptr).domain).finish(&raw mut (*ptr).node);
+            (*(*ptr).domain).finish_elsewhere(&raw mut (*ptr).node);
             drop(KBox::from_raw(ptr));
         }
     }

@@ -19,7 +19,7 @@ use kernel::{
 /// # Invariants
 ///
 /// While `wait` is linked, it is in a queue that holds entries of this very type only, the filter
-/// does not change, and the entry stays where it is.
+/// is touched under the queue's lock only, and the entry stays where it is.
 #[repr(C)]
 pub(super) struct Entry<F> {
     wait: ffi::wait_queue_entry,
@@ -62,6 +62,18 @@ impl<F: Filter> Entry<F> {
         this.cast()
     }
 
+    /// The filter, with what the waker granted.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid and unlinked, and the caller must have seen it unlinked by
+    /// `list_empty_careful()` or under the head's lock, so that it also sees what was granted.
+    #[inline]
+    pub(super) unsafe fn filter(this: *mut Self) -> F {
+        // SAFETY: The entry is valid; an unlinked one is touched by its own thread only.
+        unsafe { (*this).filter }
+    }
+
     /// Links the entry in its filter's order: behind all that are not greater, found from the end.
     ///
     /// # Safety
@@ -97,40 +109,47 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
         flags: c_int,
         key: *mut c_void,
     ) -> c_int {
-        // SAFETY: By the type invariant a linked entry with this function is an `Entry<F>`, whose
-        // first field `wait` is, and it is valid while the head's lock is held.
-        let entry = unsafe { &*wait.cast::<Self>() };
-        // SAFETY: `WaitQueue::wake` is the only waker of a queue of these entries. It passes a
+        let entry = wait.cast::<Self>();
+        // SAFETY: `WaitQueue::walk` is the only waker of a queue of these entries. It passes a
         // `Walk` with this filter's event, which is borrowed by nobody else during the walk.
         let walk = unsafe { &mut *key.cast::<Walk<'_, F::Event>>() };
+        // SAFETY: By the type invariant a linked entry with this function is an `Entry<F>`, whose
+        // first field `wait` is. It is valid while the head's lock is held, and nobody else touches
+        // its filter.
+        let filter = unsafe { &mut (*entry).filter };
 
-        match entry.filter.judge(walk.event).answer {
+        let verdict = match filter.judge(walk.event).answer {
             Answer::Skip => {
                 walk.skipped += 1;
-                0
+                return 0;
             }
             Answer::Stop => {
                 walk.skipped += 1;
-                -1
+                return -1;
             }
-            Answer::Wake => {
-                walk.woken += 1;
-                // From here on the waiter may run, find itself unlinked and return, whereupon its
-                // stack frame, and the entry in it, are gone: `entry` is not used again.
-                //
-                // SAFETY: The entry is linked and the head's lock is held.
-                if unsafe { ffi::autoremove_wake_function(wait, mode, flags, ptr::null_mut()) } == 0
-                {
-                    // The thread was awake already: somebody else had woken it, or a signal or the
-                    // end of its time. It was not unlinked, so it cannot leave before it has had
-                    // the lock, which we hold: the entry is still there. Unlink it, for its
-                    // condition is true; when it gets the lock it will see that.
-                    //
-                    // SAFETY: As just argued, the entry is valid and linked.
-                    unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
-                }
-                1
-            }
+            Answer::Wake => 1,
+            // A negative value ends the walk, whether or not this waiter was woken.
+            Answer::WakeExclusive => -1,
+        };
+
+        walk.woken += 1;
+        // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
+        // comes later, by `list_del_init_careful()`.
+        filter.grant(walk.event);
+
+        // From here on the waiter may run, find itself unlinked and return, whereupon its stack
+        // frame, and the entry in it, are gone: neither is used again.
+        //
+        // SAFETY: The entry is linked and the head's lock is held.
+        if unsafe { ffi::autoremove_wake_function(wait, mode, flags, ptr::null_mut()) } == 0 {
+            // The thread was awake already: somebody else had woken it, or a signal or the end of
+            // its time. It was not unlinked, so it cannot leave before it has had the lock, which
+            // we hold: the entry is still there. Unlink it, for its condition is true; when it gets
+            // the lock it will see that.
+            //
+            // SAFETY: As just argued, the entry is valid and linked.
+            unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
         }
+        verdict
     }
 }

@@ -28,7 +28,7 @@ use core::{
 ///     }
 /// }
 /// ```
-pub trait Filter: Copy + Sync {
+pub trait Filter: Copy + Send + Sync {
     /// What a waker says about what it has changed.
     ///
     /// A filter may take from the event what it uses up, so that waiters behind it are judged by
@@ -43,6 +43,17 @@ pub trait Filter: Copy + Sync {
     /// Is called under the head's lock with interrupts off: it must only compare. See the
     /// [module's rules](super#rules-for-filters).
     fn judge(&self, event: &mut Self::Event) -> Verdict<Self::Order>;
+
+    /// Hands over to the waiter what the event has for it, by writing it into its filter, which
+    /// [`WaitQueue::wait_granted`](super::WaitQueue::wait_granted) returns.
+    ///
+    /// Is called once, right after [`judge`](Self::judge) has said that the waiter is to be woken,
+    /// in the same place: under the head's lock with interrupts off. It must not sleep, and must
+    /// not change how the filter compares with others in a [`Sorted`] queue.
+    #[inline]
+    fn grant(&mut self, event: &mut Self::Event) {
+        let _ = event;
+    }
 }
 
 /// What a [`Filter`] answers.
@@ -58,6 +69,7 @@ pub struct Verdict<O> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Wake,
+    WakeExclusive,
     Skip,
     Stop,
 }
@@ -65,6 +77,13 @@ pub(super) enum Answer {
 impl<O> Verdict<O> {
     /// The waiter's condition is true: wake it and take it off the queue.
     pub const WAKE: Self = Self::new(Answer::Wake);
+
+    /// The waiter's condition is true, and it uses up what the event had: wake it, take it off the
+    /// queue, and end the walk (C's `WQ_FLAG_EXCLUSIVE`).
+    ///
+    /// Any order of the queue can say this, since it is said of the event: nothing is left of it
+    /// that could satisfy a waiter further down.
+    pub const WAKE_EXCLUSIVE: Self = Self::new(Answer::WakeExclusive);
 
     /// The waiter's condition is not true yet: let it sleep, and go on to the next waiter.
     pub const SKIP: Self = Self::new(Answer::Skip);
@@ -116,7 +135,8 @@ pub trait Order<F>: private::Sealed {
     fn is_before(new: &F, old: &F) -> bool;
 }
 
-/// Waiters stand in the order in which they came. Every wake-up walks all of them.
+/// Waiters stand in the order in which they came. A wake-up walks all of them, or as many as it
+/// takes to use the event up ([`Verdict::WAKE_EXCLUSIVE`]).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fifo(());
 

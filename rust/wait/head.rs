@@ -179,6 +179,26 @@ impl<T, F: Filter> Locked<'_, T, F> {
     /// number.
     #[inline]
     pub fn wake(&mut self, event: &mut F::Event) -> u64 {
+        self.walk(event)
+    }
+
+    /// As [`wake`](Self::wake), with the queue's data as the event: filters judge by the data, and
+    /// take out of it what they grant.
+    #[inline]
+    pub fn wake_by_data(&mut self) -> u64
+    where
+        F: Filter<Event = T>,
+    {
+        // SAFETY: The data is only touched under the lock, which is held, and through the one
+        // `Locked` that there is. That is borrowed for the whole walk, which does not touch the
+        // data by another way.
+        let data = unsafe { &mut *self.queue.data.get() };
+
+        self.walk(data)
+    }
+
+    #[inline]
+    fn walk(&mut self, event: &mut F::Event) -> u64 {
         let head = self.queue.head.get();
 
         // SAFETY: The head is valid, and its list is only changed under the lock, which is held.

@@ -57,4 +57,15 @@ impl WaitMode {
 
         Self { timeout, ..self }
     }
+
+    /// The time, in jiffies, after which the wait ends; `None` if there is no limit.
+    #[must_use]
+    pub const fn time_limit(self) -> Option<Jiffies> {
+        if self.timeout < MAX_SCHEDULE_TIMEOUT {
+            // CAST: A timeout is not negative.
+            Some(self.timeout as Jiffies)
+        } else {
+            None
+        }
+    }
 }

@@ -37,6 +37,24 @@ impl<T, F: Filter> WaitQueue<T, F> {
         mode: WaitMode,
         check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
     ) -> Result {
+        self.wait_granted(mode, check).map(|_| ())
+    }
+
+    /// As [`wait`](Self::wait), and returns the filter as [`Filter::grant`] left it; `None` if
+    /// `check` found that there is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait). After an error nothing was granted.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The lock must not be held.
+    pub fn wait_granted(
+        &self,
+        mode: WaitMode,
+        check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
+    ) -> Result<Option<F>> {
         might_sleep();
 
         // The entry lives in this frame, which nobody can leave while it is linked: there is no
@@ -69,14 +87,15 @@ impl<T, F: Filter> WaitQueue<T, F> {
         })?;
 
         if !sleeps {
-            return Ok(());
+            return Ok(None);
         }
 
         let ret = self.sleep(Entry::wait(entry), mode);
         // SAFETY: Head and entry are valid; the entry is unlinked, so that this only sets the state
         // of the current thread to running.
         unsafe { ffi::finish_wait(self.head.get(), Entry::wait(entry)) };
-        ret
+        // SAFETY: The entry is valid, and `sleep` has seen it unlinked in one of the two ways.
+        ret.map(|()| Some(unsafe { Entry::filter(entry) }))
     }
 
     /// Sleeps until the linked entry of this thread has been unlinked, or unlinks it because of a

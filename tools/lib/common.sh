@@ -27,24 +27,14 @@ enter() { [ -n "${ASYNC_DOMAIN_ENTERED:-}" ] || exec "$TOOLS/enter" "$0" "$@"; }
 
 # lock NAME: holds the lock until the process and what it started end.
 lock() {
-	local fd
-	exec {fd}>"$CACHE/locks/$1"
-	flock -n "$fd" && return
+	exec {LOCK}>"$CACHE/locks/$1"
+	flock -n "$LOCK" && return
 	say "waiting for another run, which is preparing the same ($1)"
-	flock "$fd"
+	flock "$LOCK"
 }
 
-# scratch VARIABLE: a temporary directory in the cache, gone when the tool ends. It is locked, so
-# that the next run can tell what an interrupted one left behind.
-scratch() {
-	local dir fd
-	dir=$(mktemp -d "$CACHE/tmp/XXXXXXXX")
-	exec {fd}<"$dir"
-	flock "$fd"
-	SCRATCHES="${SCRATCHES:-} $dir"
-	trap 'rm -rf $SCRATCHES 2>/dev/null || :' EXIT
-	printf -v "$1" %s "$dir"
-}
+# unlock: releases the lock that was taken last.
+unlock() { exec {LOCK}>&-; }
 
 # Removes the temporary directories of runs that are no more.
 sweep() {
@@ -52,6 +42,19 @@ sweep() {
 	for dir in $(find "$CACHE/tmp" -mindepth 1 -maxdepth 1 -mmin +1); do
 		flock -n "$dir" rm -rf "$dir" 2>/dev/null || :
 	done
+}
+
+# scratch VARIABLE: a temporary directory in the cache, gone when the tool ends. It is locked, so
+# that the next run can tell what an interrupted one left behind.
+scratch() {
+	local dir fd
+	sweep
+	dir=$(mktemp -d "$CACHE/tmp/XXXXXXXX")
+	exec {fd}<"$dir"
+	flock "$fd"
+	SCRATCHES="${SCRATCHES:-} $dir"
+	trap 'rm -rf $SCRATCHES 2>/dev/null || :' EXIT
+	printf -v "$1" %s "$dir"
 }
 
 # ticker LOG: shows that something moves, until it is killed.

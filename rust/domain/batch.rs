@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Submitting many tasks at once.
+
+use super::{
+    closure::{
+        self,
+        Closure, //
+    },
+    pending::Chain,
+    task::Task,
+    AsyncDomain,
+    Context,
+    Cookie,
+    Placed,
+    SubmitError, //
+};
+use core::{
+    ops::Range,
+    ptr, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+impl AsyncDomain {
+    /// Runs many functions asynchronously: all of them or none. Takes the lock once.
+    ///
+    /// Returns the range of their cookies, which are in the order of the vector: the first one has
+    /// the range's start, and `synchronize_cookie(range.end)` waits for all of them.
+    ///
+    /// # Errors
+    ///
+    /// Gives the closures back, in their order, as [`Self::schedule`] does with one. `EINVAL`: there
+    /// are none.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    pub fn schedule_batch<F>(
+        &self,
+        funcs: KVec<F>,
+        flags: Flags,
+    ) -> Result<Range<Cookie>, SubmitError<KVec<F>>>
+    where
+        F: FnOnce(&Context<'_>) + Send + 'static,
+    {
+        self.anywhere().schedule_batch(funcs, flags)
+    }
+}
+
+impl Placed<'_> {
+    /// See [`AsyncDomain::schedule_batch`].
+    pub fn schedule_batch<F>(
+        self,
+        funcs: KVec<F>,
+        flags: Flags,
+    ) -> Result<Range<Cookie>, SubmitError<KVec<F>>>
+    where
+        F: FnOnce(&Context<'_>) + Send + 'static,
+    {
+        let mut tasks = match alloc_all::<Closure<F>>(funcs.len(), flags) {
+            Ok(tasks) => tasks,
+            Err(error) => return Err(SubmitError { error, task: funcs }),
+        };
+
+        // From here on, the closures are in the tasks, and the vector is but their empty buffer.
+        let (buffer, len, capacity) = funcs.into_raw_parts();
+        for (i, task) in tasks.iter().enumerate() {
+            // SAFETY: Each closure is read once; there are as many tasks, which have no body yet.
+            unsafe { closure::put(task.cast(), Closure(buffer.add(i).read())) };
+        }
+
+        // SAFETY: The tasks are ours, were made for such closures, which are `'static`, and have not
+        // been submitted.
+        let ret = unsafe { self.submit_chain(&mut tasks) };
+
+        let len = if ret.is_ok() { 0 } else { len };
+        for (i, task) in core::iter::from_fn(|| tasks.pop()).enumerate() {
+            // SAFETY: What is left in the chain was not queued. Each closure goes back to where it
+            // came from.
+            unsafe {
+                let Closure(func) = closure::take(task.cast());
+                buffer.add(i).write(func);
+                closure::free(task.cast());
+            }
+        }
+        // SAFETY: The buffer is that of the vector, and has as many closures in it.
+        let funcs = unsafe { KVec::from_raw_parts(buffer, len, capacity) };
+
+        ret.map_err(|error| SubmitError { error, task: funcs })
+    }
+
+    /// Submits all tasks of a chain, or none; those that were submitted leave the chain.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::submit`], for each task.
+    unsafe fn submit_chain(self, tasks: &mut Chain) -> Result<Range<Cookie>> {
+        let Self {
+            domain,
+            node: place,
+        } = self;
+        let count = tasks.len();
+
+        for (i, task) in tasks.iter().enumerate() {
+            // SAFETY: By the caller's promise.
+            unsafe {
+                if let Err(e) = Task::prepare(task.cast(), domain, ptr::null()) {
+                    for task in tasks.iter().take(i) {
+                        Task::unprepare(task.cast());
+                    }
+                    return Err(e);
+                }
+            }
+        }
+
+        let mut last = None;
+        // SAFETY: The nodes are valid and stay where they are until they are finished. Each is taken
+        // out of the chain before it is linked, and queued with the lock held, in cookie order.
+        let ret = unsafe {
+            domain.link_all(
+                count,
+                || tasks.pop(),
+                |node, cookie| {
+                    Task::enqueue(node.cast(), place);
+                    last = Some(cookie);
+                },
+            )
+        };
+
+        match ret {
+            Ok(first) => Ok(first..last.unwrap_or(first).next()),
+            Err(e) => {
+                for task in tasks.iter() {
+                    // SAFETY: It was prepared above, and not queued.
+                    unsafe { Task::unprepare(task.cast()) };
+                }
+                Err(e)
+            }
+        }
+    }
+}
+
+/// Allocates tasks for so many bodies, or none.
+fn alloc_all<B: closure::Body>(count: usize, flags: Flags) -> Result<Chain> {
+    let mut tasks = Chain::new();
+
+    if count == 0 {
+        return Err(EINVAL);
+    }
+    for _ in 0..count {
+        match closure::alloc_uninit::<B>(flags) {
+            // SAFETY: The task has just been made, and is in no list.
+            Ok(task) => unsafe { tasks.push(task.as_ptr().cast()) },
+            Err(e) => {
+                while let Some(task) = tasks.pop() {
+                    // SAFETY: The task was made above, and has no body.
+                    unsafe { closure::free(task.cast()) };
+                }
+                return Err(e);
+            }
+        }
+    }
+    Ok(tasks)
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks made of closures, in memory that is allocated for them.
+
+use super::{
+    task::{
+        Ops,
+        Task, //
+    },
+    Context, //
+};
+use crate::ffi;
+use core::{
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+/// A task in memory of its own, which holds what the task is made of.
+///
+/// # Safety
+///
+/// `OPS` must fit tasks that were made by [`alloc`] with this type: its functions may take `Self`
+/// out of the task, once, and must not touch the task afterwards otherwise than they declare.
+pub(super) unsafe trait Body: Sized + Send {
+    /// What is done with such a task.
+    const OPS: Ops;
+}
+
+#[repr(C)]
+struct Boxed<B> {
+    task: Task,
+    body: MaybeUninit<B>,
+}
+
+/// Allocates a task; gives the body back if there is no memory.
+#[inline]
+pub(super) fn alloc<B: Body>(body: B, flags: Flags) -> Result<NonNull<Task>, B> {
+    match alloc_uninit::<B>(flags) {
+        Ok(task) => {
+            // SAFETY: The task has just been made for such a body, and has none yet.
+            unsafe { put(task, body) };
+            Ok(task)
+        }
+        Err(_) => Err(body),
+    }
+}
+
+/// Allocates a task without its body.
+#[inline]
+pub(super) fn alloc_uninit<B: Body>(flags: Flags) -> Result<NonNull<Task>> {
+    let task: *mut Boxed<B> = KBox::into_raw(KBox::<Boxed<B>>::new_uninit(flags)?).cast();
+
+    // SAFETY: The memory was just allocated for a task of this type, and is ours.
+    unsafe {
+        Task::init(task.cast(), &B::OPS);
+        Ok(NonNull::new_unchecked(task.cast()))
+    }
+}
+
+/// Puts the body into a task.
+///
+/// # Safety
+///
+/// `task` must come from [`alloc_uninit`] with this type, belong to the caller and have no body.
+#[inline]
+pub(super) unsafe fn put<B: Body>(task: NonNull<Task>, body: B) {
+    // SAFETY: The task is the first field of such a box.
+    unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.write(body) };
+}
+
+/// Takes the body out of a task.
+///
+/// # Safety
+///
+/// `task` must be of this type, and have a body, which it has no longer afterwards.
+#[inline]
+pub(super) unsafe fn take<B: Body>(task: NonNull<Task>) -> B {
+    // SAFETY: The task is the first field of such a box.
+    unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.assume_init_read() }
+}
+
+/// Frees a task that was not queued and has no body.
+///
+/// # Safety
+///
+/// `task` must come from [`alloc`] or [`alloc_uninit`], and belong to the caller.
+#[inline]
+pub(super) unsafe fn free(task: NonNull<Task>) {
+    // SAFETY: The memory comes from a `KBox`, which is `kmalloc()`ed; the task has no destructor.
+    unsafe { ffi::kfree(task.as_ptr().cast()) };
+}
+
+/// A closure that is run.
+pub(super) struct Closure<F>(pub(super) F);
+
+impl<F: FnOnce(&Context<'_>) + Send> Closure<F> {
+    /// # Safety
+    ///
+    /// `task` must have such a body, which it has no longer afterwards.
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise.
+        let Self(func) = unsafe { take(task) };
+        func(context)
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { take::<Self>(task) })
+    }
+}
+
+// SAFETY: `run` or `discard` takes the closure, whichever is called.
+unsafe impl<F: FnOnce(&Context<'_>) + Send> Body for Closure<F> {
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}
+
+/// A closure that runs in parallel, and one that runs in order with what the first returned.
+pub(super) struct Ordered<W, R, T> {
+    work: Work<W, T>,
+    retire: R,
+}
+
+/// The parallel part, or what it has returned: it is `new` until it is run, and then `done`.
+union Work<W, T> {
+    new: ManuallyDrop<W>,
+    done: ManuallyDrop<T>,
+}
+
+impl<W, R, T> Ordered<W, R, T>
+where
+    W: FnOnce(&Context<'_>) -> T + Send,
+    R: FnOnce(T, &Context<'_>) + Send,
+    T: Send,
+{
+    pub(super) fn new(work: W, retire: R) -> Self {
+        Self {
+            work: Work {
+                new: ManuallyDrop::new(work),
+            },
+            retire,
+        }
+    }
+
+    /// The closures.
+    ///
+    /// # Safety
+    ///
+    /// `work` must not have been run.
+    pub(super) unsafe fn into_parts(self) -> (W, R) {
+        // SAFETY: By the caller's promise.
+        let work = unsafe { self.work.new };
+        (ManuallyDrop::into_inner(work), self.retire)
+    }
+
+    /// # Safety
+    ///
+    /// `task` must have such a body, which has not been run.
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise; a body is put back, which has been run.
+        unsafe {
+            let (work, retire) = take::<Self>(task).into_parts();
+            let work = Work {
+                done: ManuallyDrop::new(work(context)),
+            };
+            put(task, Self { work, retire });
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `task` must have such a body, which has been run; it has none afterwards.
+    unsafe fn retire(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise.
+        let (done, retire) = unsafe {
+            let Self { work, retire } = take(task);
+            (work.done, retire)
+        };
+        retire(ManuallyDrop::into_inner(done), context)
+    }
+
+    /// # Safety
+    ///
+    /// `task` must have such a body, which has not been run; it has none afterwards.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { take::<Self>(task).into_parts() })
+    }
+}
+
+// SAFETY: `run` changes the body, `retire` takes it afterwards, or `discard` takes it instead.
+unsafe impl<W, R, T> Body for Ordered<W, R, T>
+where
+    W: FnOnce(&Context<'_>) -> T + Send,
+    R: FnOnce(T, &Context<'_>) + Send,
+    T: Send,
+{
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: Some(Self::retire),
+        discard: Self::discard,
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks in memory that the caller brings.
+
+use super::{
+    task::{
+        Ops,
+        Task, //
+    },
+    AsyncDomain,
+    Context,
+    Cookie,
+    Placed,
+    SubmitError, //
+};
+use crate::ffi;
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    types::Opaque, //
+};
+
+/// The header of a task, embedded in a structure of the caller's.
+///
+/// `T` is the structure. One with several headers tells them apart by `ID`. Declare the field with
+/// [`impl_has_task!`](crate::impl_has_task), and say what is run with [`TaskItem`].
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{impl_has_task, new_async_domain, Context, TaskHeader, TaskItem};
+/// use kernel::sync::Arc;
+///
+/// #[pin_data]
+/// struct Request {
+///     sector: u64,
+///     #[pin]
+///     task: TaskHeader<Self>,
+/// }
+///
+/// impl_has_task! {
+///     impl HasTask<Self> for Request { self.task }
+/// }
+///
+/// impl TaskItem for Request {
+///     type Pointer = Arc<Self>;
+///
+///     fn run(this: Arc<Self>, _context: &Context<'_>) {
+///         pr_info!("sector {}\n", this.sector);
+///     }
+/// }
+///
+/// let request = Arc::pin_init(
+///     pin_init!(Request { sector: 17, task <- TaskHeader::new() }),
+///     GFP_KERNEL,
+/// )?;
+/// let domain = KBox::pin_init(new_async_domain!("requests"), GFP_KERNEL)?;
+///
+/// // Never allocates.
+/// domain.submit(request)?;
+/// # Ok::<(), Error>(())
+/// ```
+#[repr(transparent)]
+pub struct TaskHeader<T: ?Sized, const ID: u64 = 0> {
+    task: Opaque<Task>,
+    _item: PhantomData<fn(T)>,
+}
+
+// SAFETY: The header is used by the domain under its lock, and by whoever claims it.
+unsafe impl<T: ?Sized, const ID: u64> Send for TaskHeader<T, ID> {}
+// SAFETY: As above.
+unsafe impl<T: ?Sized, const ID: u64> Sync for TaskHeader<T, ID> {}
+
+impl<T: TaskItem<ID>, const ID: u64> TaskHeader<T, ID> {
+    /// Makes a header that is not queued.
+    pub fn new() -> impl PinInit<Self> {
+        let init = |slot: *mut Self| {
+            // SAFETY: `slot` is valid for writing, and pinned from now on. The functions expect a
+            // header in a `T`; only a `T` names this type.
+            unsafe { Task::init(slot.cast(), &<Item<T, ID>>::OPS) };
+            Ok(())
+        };
+
+        // SAFETY: `init` initialises the header, and does not fail.
+        unsafe { pin_init::pin_init_from_closure(init) }
+    }
+}
+
+/// A structure that has a [`TaskHeader`]; implemented by
+/// [`impl_has_task!`](crate::impl_has_task).
+///
+/// # Safety
+///
+/// [`Self::OFFSET`] must be the offset of a field of type `TaskHeader<T, ID>`.
+pub unsafe trait HasTask<T: ?Sized, const ID: u64 = 0>: Sized {
+    /// Where the header is.
+    const OFFSET: usize;
+}
+
+/// Declares in which field a structure has a [`TaskHeader`].
+///
+/// Several headers in one structure have different numbers:
+/// `impl HasTask<Self, 1> for Request { self.second }`.
+#[macro_export]
+macro_rules! impl_has_task {
+    ($(impl HasTask<Self $(, $id:tt)?> for $self:ty { self.$field:ident })*) => {$(
+        // SAFETY: This compiles only if the field has the right type.
+        unsafe impl $crate::domain::HasTask<$self $(, $id)?> for $self {
+            const OFFSET: usize = {
+                const fn is_header(
+                    this: *const $self,
+                ) -> *const $crate::domain::TaskHeader<$self $(, $id)?> {
+                    // SAFETY: The pointer is valid, if not initialised, at its one use below.
+                    unsafe { &raw const (*this).$field }
+                }
+                let memory = ::core::mem::MaybeUninit::<$self>::uninit();
+                let _ = is_header(memory.as_ptr());
+
+                ::core::mem::offset_of!($self, $field)
+            };
+        }
+    )*};
+}
+
+/// What is run when an item is.
+pub trait TaskItem<const ID: u64 = 0>: HasTask<Self, ID> + Send + Sync + 'static {
+    /// How the item is held: `Arc<Self>` or `Pin<KBox<Self>>`.
+    type Pointer: TaskPointer<ID, Item = Self>;
+
+    /// Runs the item. It is not queued any more: it may be submitted again, or dropped.
+    ///
+    /// (An item that its own function frees, while the function goes on, and whose memory is used
+    /// for another item at once, may see the latter wait for the function to return. This is how
+    /// the kernel's workqueues recognise items; see `process_one_work()`.)
+    fn run(this: Self::Pointer, context: &Context<'_>);
+}
+
+/// A pointer that owns an item, or a share in it.
+///
+/// # Safety
+///
+/// `into_raw` must give a pointer to an item that is valid until it goes through `from_raw`.
+pub unsafe trait TaskPointer<const ID: u64>: Send + 'static {
+    /// What it points to.
+    type Item: HasTask<Self::Item, ID>;
+
+    /// Gives the pointer up.
+    fn into_raw(self) -> *const Self::Item;
+
+    /// Takes the pointer back.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`Self::into_raw`], and be taken back once.
+    unsafe fn from_raw(ptr: *const Self::Item) -> Self;
+}
+
+// SAFETY: The item is valid as long as there is a reference, which `into_raw` keeps.
+unsafe impl<T: HasTask<T, ID> + Send + Sync + 'static, const ID: u64> TaskPointer<ID> for Arc<T> {
+    type Item = T;
+
+    fn into_raw(self) -> *const T {
+        Arc::into_raw(self)
+    }
+
+    unsafe fn from_raw(ptr: *const T) -> Self {
+        // SAFETY: By the caller's promise.
+        unsafe { Arc::from_raw(ptr) }
+    }
+}
+
+// SAFETY: The item is valid as long as the box, which `into_raw` keeps; it stays pinned.
+unsafe impl<T: HasTask<T, ID> + Send + 'static, const ID: u64> TaskPointer<ID> for Pin<KBox<T>> {
+    type Item = T;
+
+    fn into_raw(self) -> *const T {
+        // SAFETY: The item is not moved.
+        KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) })
+    }
+
+    unsafe fn from_raw(ptr: *const T) -> Self {
+        // SAFETY: By the caller's promise. The item was pinned before.
+        unsafe { Pin::new_unchecked(KBox::from_raw(ptr.cast_mut())) }
+    }
+}
+
+/// The code for items of type `T`.
+struct Item<T, const ID: u64>(PhantomData<T>);
+
+impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        callers_memory: true,
+        module: ffi::this_module(),
+    };
+
+    /// # Safety
+    ///
+    /// `task` must be in an item that was submitted; its pointer is taken back.
+    unsafe fn pointer(task: NonNull<Task>) -> T::Pointer {
+        // SAFETY: The task is the header at this offset of an item, by the contract of `HasTask`;
+        // the item's pointer was given up when it was submitted.
+        unsafe { T::Pointer::from_raw(task.as_ptr().byte_sub(T::OFFSET).cast::<T>()) }
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise.
+        T::run(unsafe { Self::pointer(task) }, context)
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { Self::pointer(task) })
+    }
+}
+
+impl AsyncDomain {
+    /// Runs an item that brings its own memory. Never allocates, and never runs the item in the
+    /// caller's context.
+    ///
+    /// The item may free itself, or submit itself again, in its own function.
+    ///
+    /// # Errors
+    ///
+    /// Gives the item back with
+    ///
+    /// - `EBUSY`: it is queued already.
+    /// - `EAGAIN`: the domain has as many unfinished tasks as it may have.
+    /// - `ESHUTDOWN`: the domain is closed, or the module that made the item is being unloaded.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub fn submit<P, const ID: u64>(&self, item: P) -> Result<Cookie, SubmitError<P>>
+    where
+        P: TaskPointer<ID>,
+        P::Item: TaskItem<ID, Pointer = P>,
+    {
+        self.anywhere().submit_item(item)
+    }
+}
+
+impl Placed<'_> {
+    /// See [`AsyncDomain::submit`].
+    pub fn submit_item<P, const ID: u64>(self, item: P) -> Result<Cookie, SubmitError<P>>
+    where
+        P: TaskPointer<ID>,
+        P::Item: TaskItem<ID, Pointer = P>,
+    {
+        let item = item.into_raw();
+
+        // SAFETY: The header is at this offset of the item, which is valid: we hold the pointer.
+        let task = unsafe {
+            NonNull::new_unchecked(item.byte_add(P::Item::OFFSET).cast::<Task>().cast_mut())
+        };
+        // SAFETY: The task was initialised with the item. Whoever claims it may submit it, with the
+        // pointer, which keeps the item valid until the task is run or discarded. Items are
+        // `'static`. What was not submitted is given back.
+        let ret = unsafe {
+            if Task::claim(task) {
+                self.submit(task, ptr::null())
+                    .inspect_err(|_| Task::unclaim(task))
+            } else {
+                Err(EBUSY)
+            }
+        };
+        ret.map_err(|error| SubmitError {
+            error,
+            // SAFETY: The pointer was given up above, and not used.
+            task: unsafe { P::from_raw(item) },
+        })
+    }
+}

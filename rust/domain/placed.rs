@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where tasks run.
+
+use super::AsyncDomain;
+use crate::ffi;
+use kernel::{
+    device::Device,
+    prelude::*, //
+};
+
+/// A domain, and the NUMA node on which tasks that are submitted through it are to run.
+///
+/// The node is honoured as far as possible: if it has no CPU that is online, its tasks run anywhere
+/// (see `queue_work_node()`).
+#[derive(Clone, Copy)]
+pub struct Placed<'a> {
+    pub(super) domain: &'a AsyncDomain,
+    /// A valid node, or [`ffi::NUMA_NO_NODE`].
+    pub(super) node: c_int,
+}
+
+impl AsyncDomain {
+    /// Tasks that are submitted through this run on a NUMA node (C's
+    /// `async_schedule_node_domain()`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("placed"), GFP_KERNEL)?;
+    /// domain.on_node(0)?.schedule(|_| pr_info!("on node 0\n"), GFP_KERNEL)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: there cannot be such a node.
+    pub fn on_node(&self, node: i32) -> Result<Placed<'_>> {
+        // CAST: A small number.
+        if node < 0 || node >= ffi::MAX_NUMNODES as i32 {
+            return Err(EINVAL);
+        }
+        Ok(Placed { domain: self, node })
+    }
+
+    /// Tasks that are submitted through this run on the NUMA node of a device, if it has one (C's
+    /// `async_schedule_dev_domain()`).
+    pub fn near(&self, device: &Device) -> Placed<'_> {
+        // SAFETY: The device is valid. `Device` is a transparent wrapper.
+        let node = unsafe { ffi::dev_to_node(core::ptr::from_ref(device).cast_mut().cast()) };
+
+        Placed { domain: self, node }
+    }
+
+    /// Tasks that are submitted through this run anywhere.
+    #[inline]
+    pub(super) fn anywhere(&self) -> Placed<'_> {
+        Placed {
+            domain: self,
+            node: ffi::NUMA_NO_NODE,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scopes: tasks that borrow from the frame that waits for them.
+
+use super::{
+    closure::Closure,
+    AsyncDomain,
+    Context,
+    Cookie,
+    SubmitError, //
+};
+use crate::wait::{
+    Fifo,
+    Filter,
+    Verdict,
+    WaitMode,
+    WaitQueue, //
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+/// The unfinished tasks of a scope, and the frame that waits for them to finish.
+pub(super) struct Gathering(WaitQueue<usize, Gone>);
+
+/// Waits until the last task has left.
+#[derive(Clone, Copy)]
+struct Gone;
+
+impl Filter for Gone {
+    type Event = ();
+    type Order = Fifo;
+
+    fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
+        Verdict::WAKE
+    }
+}
+
+impl Gathering {
+    /// Runs `f` with a gathering on the stack, and waits until it is empty again.
+    fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
+        let mut memory = MaybeUninit::<Self>::uninit();
+
+        // SAFETY: The memory is valid for writing, and stays in place until this function returns,
+        // which it does when nobody uses it any more.
+        let gathering = unsafe {
+            WaitQueue::init_raw(
+                &raw mut (*memory.as_mut_ptr()).0,
+                0,
+                c"async_domain scope",
+                kernel::static_lock_class!(),
+            );
+            memory.assume_init_ref()
+        };
+        let ret = f(gathering);
+
+        gathering.wait();
+        ret
+    }
+
+    fn enter(&self) {
+        self.0.with(|tasks| **tasks += 1);
+    }
+
+    /// A task leaves. The gathering may be gone when this returns.
+    pub(super) fn leave(&self) {
+        self.0.with(|tasks| {
+            **tasks -= 1;
+            if **tasks == 0 {
+                tasks.wake(&mut ());
+            }
+        });
+    }
+
+    fn wait(&self) {
+        // It cannot fail: nothing but the condition ends it.
+        let _ = self.0.wait(WaitMode::UNINTERRUPTIBLE, |tasks| {
+            Ok((**tasks > 0).then_some(Gone))
+        });
+        // The last one to leave may still hold the lock.
+        self.0.with(|_| ());
+    }
+}
+
+/// A scope in which tasks can be submitted that borrow from the caller; see
+/// [`AsyncDomain::scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    domain: &'scope AsyncDomain,
+    gathering: &'scope Gathering,
+    // Invariant in both lifetimes, as `std::thread::Scope`.
+    _scope: PhantomData<&'scope mut &'scope ()>,
+    _env: PhantomData<&'env mut &'env ()>,
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Runs a function asynchronously, which may borrow from outside of the scope.
+    ///
+    /// # Errors
+    ///
+    /// Gives the closure back, as [`AsyncDomain::schedule`] does.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    #[inline]
+    pub fn schedule<F>(&'scope self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    where
+        F: FnOnce(&Context<'_>) + Send + 'scope,
+    {
+        self.gathering.enter();
+        // SAFETY: The closure lives as long as the scope, which is not left before the task has
+        // left the gathering, after its closure was consumed.
+        unsafe {
+            self.domain
+                .anywhere()
+                .submit_body(Closure(func), flags, self.gathering)
+        }
+        .map_err(|error| {
+            self.gathering.leave();
+            error.map(|Closure(func)| func)
+        })
+    }
+}
+
+impl AsyncDomain {
+    /// Runs `f`, which can submit tasks that borrow from the caller's frame, and waits for these
+    /// tasks before it returns, whatever `f` returns. Other tasks of the domain are not waited for.
+    ///
+    /// The tasks hold no reference on their module, since the scope's frame is in it: a scope can be
+    /// used while the module is being unloaded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, AsyncDomain};
+    ///
+    /// fn sums(domain: &AsyncDomain, rows: &[[u32; 4]; 2]) -> Result<[u32; 2]> {
+    ///     let mut sums = [0; 2];
+    ///
+    ///     domain.scope(|scope| -> Result {
+    ///         for (sum, row) in sums.iter_mut().zip(rows) {
+    ///             scope.schedule(move |_| *sum = row.iter().sum(), GFP_KERNEL)?;
+    ///         }
+    ///         Ok(())
+    ///     })?;
+    ///     Ok(sums)
+    /// }
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("sums"), GFP_KERNEL)?;
+    /// assert_eq!(sums(&domain, &[[1, 2, 3, 4], [5, 6, 7, 8]])?, [10, 26]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. May be called by a task of the same domain.
+    pub fn scope<'env, F, R>(&self, f: F) -> R
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        Gathering::with(|gathering| {
+            f(&Scope {
+                domain: self,
+                gathering,
+                _scope: PhantomData,
+                _env: PhantomData,
+            })
+        })
+    }
+}

@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table: keys are hashed to wait queues that many keys share.
+
+use super::{
+    key,
+    waiter::Waiter,
+    Bucket,
+    Key,
+    Woken, //
+};
+use crate::wait::{
+    Counts,
+    Locked,
+    WaitMode,
+    WaitQueue, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    sync::LockClassKey, //
+};
+
+/// A hashed table of wait queues, each of which is shared by many keys.
+///
+/// # Examples
+///
+/// Blocks of a device that are being read, and those who wait for one:
+///
+/// ```
+/// use async_domain::{keyed::WaitTable, new_wait_table, WaitMode};
+/// use kernel::sync::atomic::{ordering::Relaxed, Atomic};
+///
+/// struct Cache {
+///     up_to_date: KVec<Atomic<bool>>,
+///     readers: WaitTable<usize>,
+/// }
+///
+/// impl Cache {
+///     /// The block has been read; may be called in an interrupt.
+///     fn complete(&self, block: usize) {
+///         self.readers.wake_up(block, || self.up_to_date[block].store(true, Relaxed));
+///     }
+///
+///     fn wait(&self, block: usize) -> Result {
+///         self.readers.wait_event(block, WaitMode::KILLABLE, || {
+///             self.up_to_date[block].load(Relaxed)
+///         })
+///     }
+/// }
+///
+/// let mut up_to_date = KVec::new();
+/// for _ in 0..1000 {
+///     up_to_date.push(Atomic::new(false), GFP_KERNEL)?;
+/// }
+/// let cache = Cache {
+///     up_to_date,
+///     readers: new_wait_table!(16, GFP_KERNEL, "readers")?,
+/// };
+/// cache.complete(17);
+/// cache.wait(17)?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Invariants
+///
+/// `buckets` holds `mask + 1` queues, which do not move until they are dropped.
+pub struct WaitTable<K: Key> {
+    buckets: KVVec<WaitQueue<(), Waiter<K>>>,
+    mask: usize,
+}
+
+impl<K: Key> WaitTable<K> {
+    /// Allocates a table; [`new_wait_table!`](crate::new_wait_table) calls this.
+    ///
+    /// More queues make it rarer that different keys share one, which costs their wakers a
+    /// comparison for each other's waiters, and the lock. Nobody is woken for another's key.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the number of queues is not a power of two from 1 to 2^20.
+    /// - `ENOMEM`: there is no memory for them.
+    pub fn new(
+        buckets: usize,
+        flags: Flags,
+        name: &'static CStr,
+        class: Pin<&'static LockClassKey>,
+    ) -> Result<Self> {
+        if !buckets.is_power_of_two() || buckets > 1 << 20 {
+            return Err(EINVAL);
+        }
+
+        let mut queues = KVVec::<WaitQueue<(), Waiter<K>>>::with_capacity(buckets, flags)?;
+        for slot in queues.spare_capacity_mut().iter_mut().take(buckets) {
+            // SAFETY: The slot is valid for writing. The vector is never grown again, so that what
+            // it holds stays in place until it is dropped.
+            unsafe { WaitQueue::init_raw(slot.as_mut_ptr(), (), name, class) };
+        }
+        // SAFETY: As many have just been initialised, which is not more than the capacity.
+        unsafe { queues.inc_len(buckets) };
+
+        // INVARIANT: The vector holds as many queues. They are on the heap, and no method adds to
+        // the vector or takes from it.
+        Ok(Self {
+            buckets: queues,
+            mask: buckets - 1,
+        })
+    }
+
+    #[inline]
+    fn queue(&self, key: &K) -> &WaitQueue<(), Waiter<K>> {
+        let bucket = key::hash(key) & self.mask;
+
+        // SAFETY: By the type invariant the mask leaves a valid index.
+        unsafe { self.buckets.get_unchecked(bucket) }
+    }
+
+    /// Sleeps until the key is woken, unless the condition is true already.
+    ///
+    /// The condition is called once, under the lock of the key's queue. Whoever makes it true must
+    /// do so under the same lock, with [`wake_up`](Self::wake_up) or [`with`](Self::with).
+    ///
+    /// The difference to C's `wait_var_event()` is that the condition is not checked again after a
+    /// wake-up: to be woken is to be told that it is true. If that happens, then this function
+    /// returns `Ok`, even if a signal comes or the time is over in the same moment.
+    ///
+    /// # Errors
+    ///
+    /// - `ERESTARTSYS`: a signal came that `mode` allows for.
+    /// - `ETIMEDOUT`: the time that `mode` allows for is over.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep. The condition must not sleep, and must not reach the table.
+    #[inline]
+    pub fn wait_event(&self, key: K, mode: WaitMode, condition: impl FnOnce() -> bool) -> Result {
+        self.wait(key, mode, false, condition)
+    }
+
+    /// As [`wait_event`](Self::wait_event), for something that only one can have: a wake-up hands it
+    /// over to the first of those who wait for the key in this way, and to no other.
+    ///
+    /// The condition, too, takes it if it can: it returns `true` if the caller has got it. After
+    /// `Ok` the caller owns it, in either way. After an error it does not, and nobody else has lost
+    /// it.
+    ///
+    /// The difference to C's `wait_on_bit_lock()` is that it is handed over: those who have waited
+    /// longest get it, and nobody can snatch it in between.
+    ///
+    /// Errors and context are those of [`wait_event`](Self::wait_event).
+    #[inline]
+    pub fn wait_event_exclusive(
+        &self,
+        key: K,
+        mode: WaitMode,
+        condition: impl FnOnce() -> bool,
+    ) -> Result {
+        self.wait(key, mode, true, condition)
+    }
+
+    fn wait(
+        &self,
+        key: K,
+        mode: WaitMode,
+        exclusive: bool,
+        condition: impl FnOnce() -> bool,
+    ) -> Result {
+        self.queue(&key).wait(mode, |_| {
+            Ok((!condition()).then_some(Waiter { key, exclusive }))
+        })
+    }
+
+    /// Calls `change`, and wakes all who wait for the key but are not exclusive, and the first one
+    /// who is, in one critical section of the lock of the key's queue.
+    ///
+    /// What was done before is visible to those who were woken, and to those whose condition was
+    /// found true because of it.
+    ///
+    /// If it makes a difference whether there is an exclusive waiter, as it does for a lock that is
+    /// handed over, use [`with`](Self::with).
+    ///
+    /// # Context
+    ///
+    /// Any, hard interrupts included (not those of `PREEMPT_RT`, where the lock sleeps). `change`
+    /// must not sleep, and must not reach the table.
+    #[inline]
+    pub fn wake_up(&self, key: K, change: impl FnOnce()) -> Woken {
+        self.with(key, |bucket| {
+            change();
+            bucket.wake_up()
+        })
+    }
+
+    /// As [`wake_up`](Self::wake_up), and wakes all who wait exclusively, too.
+    #[inline]
+    pub fn wake_up_all(&self, key: K, change: impl FnOnce()) -> Woken {
+        self.with(key, |bucket| {
+            change();
+            bucket.wake_up_all()
+        })
+    }
+
+    /// Runs `f` under the lock of the key's queue, with interrupts off.
+    ///
+    /// # Examples
+    ///
+    /// Something is given back, which goes to the next who waits for it, or becomes free:
+    ///
+    /// ```
+    /// use async_domain::new_wait_table;
+    /// use kernel::sync::atomic::{ordering::Relaxed, Atomic};
+    ///
+    /// let table = new_wait_table!(4, GFP_KERNEL, "slots")?;
+    /// let taken = Atomic::new(true);
+    ///
+    /// table.with("slot", |bucket| {
+    ///     if bucket.wake_up().exclusive == 0 {
+    ///         taken.store(false, Relaxed);
+    ///     }
+    /// });
+    /// assert!(!taken.load(Relaxed));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Context
+    ///
+    /// As [`wake_up`](Self::wake_up).
+    #[inline]
+    pub fn with<R>(&self, key: K, f: impl FnOnce(&mut Bucket<'_, '_, K>) -> R) -> R {
+        self.queue(&key)
+            .with(|locked: &mut Locked<'_, (), Waiter<K>>| f(&mut Bucket { locked, key }))
+    }
+
+    /// The number of queues in the table.
+    #[inline]
+    pub fn nr_buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// What has happened on all queues of the table so far, each looked at once.
+    ///
+    /// # Context
+    ///
+    /// As [`wake_up`](Self::wake_up).
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+
+        for queue in &self.buckets {
+            let counts = queue.with(|locked| *locked.counts());
+            sum.waits += counts.waits;
+            sum.wakeups += counts.wakeups;
+            sum.skipped += counts.skipped;
+            sum.vain += counts.vain;
+        }
+        sum
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_wait_table)]
+mod tests {
+    use super::*;
+    use crate::{
+        keyed::{
+            shared,
+            Address, //
+        },
+        kunit::{
+            self,
+            eventually,
+            settle,
+            Thread, //
+        },
+    };
+    use kernel::{
+        sync::{
+            atomic::{
+                ordering::Relaxed,
+                Atomic, //
+            },
+            Arc, //
+        },
+        time::msecs_to_jiffies, //
+    };
+
+    type Table = WaitTable<u64>;
+
+    fn table(buckets: usize) -> Result<Arc<Table>> {
+        let table = crate::new_wait_table!(buckets, GFP_KERNEL, "kunit")?;
+        Ok(Arc::new(table, GFP_KERNEL)?)
+    }
+
+    const MODE: WaitMode = WaitMode::UNINTERRUPTIBLE;
+
+    /// The result of a wait, and how often the thread went to sleep for it.
+    type Waited = (Result, usize);
+
+    /// A thread that waits, in whatever way, until it is woken.
+    fn waiter(
+        table: &Arc<Table>,
+        wait: impl FnOnce(&Table) -> Result + Send + 'static,
+    ) -> Result<Thread<Waited>> {
+        let (t, waits) = (table.clone(), table.counts().waits);
+        let thread = Thread::spawn(move || {
+            kunit::allow_signal(kernel::bindings::SIGUSR1);
+            let mut ret = Err(EINVAL);
+            let switches = kunit::count_switches(|| ret = wait(&t));
+            (ret, switches)
+        })?;
+
+        if eventually(|| table.counts().waits > waits) && thread.falls_asleep() {
+            Ok(thread)
+        } else {
+            Err(EBUSY)
+        }
+    }
+
+    fn shared_waiter(table: &Arc<Table>, key: u64) -> Result<Thread<Waited>> {
+        waiter(table, move |table| table.wait_event(key, MODE, || false))
+    }
+
+    fn exclusive(table: &Arc<Table>, key: u64, mode: WaitMode) -> Result<Thread<Waited>> {
+        waiter(table, move |table| {
+            table.wait_event_exclusive(key, mode, || false)
+        })
+    }
+
+    #[test]
+    fn thousands_of_resources_in_two_queues() -> Result {
+        const RESOURCES: u64 = 4000;
+        const WAITERS: u64 = 160;
+        let table = table(2)?;
+        let mut waiters = KVec::new();
+
+        // Each 50th resource has two waiters.
+        for i in 0..WAITERS {
+            let key = i / 2 * 50;
+            waiters.push(shared_waiter(&table, key)?, GFP_KERNEL)?;
+        }
+        for key in kunit::shuffled(RESOURCES as usize)? {
+            let key = key as u64;
+            let expected = if key % 50 == 0 { 2 } else { 0 };
+            let woken = table.wake_up(key, || ());
+            assert_eq!((woken.shared, woken.exclusive), (expected, 0));
+        }
+        for thread in waiters {
+            // Exactly one sleep: nobody was woken for another's resource.
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        let counts = table.counts();
+        assert_eq!(
+            (counts.waits, counts.wakeups, counts.vain),
+            (WAITERS, WAITERS, 0)
+        );
+        // They did share their queues.
+        assert!(counts.skipped > 10 * RESOURCES);
+        Ok(())
+    }
+
+    #[test]
+    fn true_condition_does_not_sleep() -> Result {
+        let table = table(1)?;
+        let mut ret = Err(EINVAL);
+
+        let switches = kunit::count_switches(|| ret = table.wait_event(1, MODE, || true));
+        assert_eq!((ret, switches), (Ok(()), 0));
+        assert_eq!(table.wait_event_exclusive(1, MODE, || true), Ok(()));
+        let no_time = MODE.timeout(0);
+        assert_eq!(table.wait_event(1, no_time, || false), Err(ETIMEDOUT));
+        assert_eq!(table.counts(), Counts::default());
+        Ok(())
+    }
+
+    #[test]
+    fn wakes_all_shared_and_one_exclusive() -> Result {
+        let table = table(1)?;
+        let woken = |shared, exclusive| Woken { shared, exclusive };
+
+        // The shared ones come before, between and after the exclusive ones, and there are
+        // strangers of both kinds.
+        let shared = shared_waiter(&table, 1)?;
+        let first = exclusive(&table, 1, MODE)?;
+        let stranger = shared_waiter(&table, 2)?;
+        let between = shared_waiter(&table, 1)?;
+        let lonely = exclusive(&table, 2, MODE)?;
+        let second = exclusive(&table, 1, MODE)?;
+        let third = exclusive(&table, 1, MODE)?;
+        let last = shared_waiter(&table, 1)?;
+
+        assert_eq!(table.wake_up(1, || ()), woken(3, 1));
+        for thread in [shared, between, last, first] {
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        // Only the stranger was skipped: the walk ended with the one exclusive waiter.
+        assert_eq!((table.counts().wakeups, table.counts().skipped), (4, 1));
+
+        // None of the exclusive ones, which ends the walk at the first.
+        assert_eq!(table.with(1, |bucket| bucket.wake_up_nr(0)), woken(0, 0));
+        assert_eq!(table.counts().skipped, 3);
+        assert_eq!(table.wake_up_all(1, || ()), woken(0, 2));
+        for thread in [second, third] {
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        assert_eq!(table.with(2, |bucket| bucket.wake_up_all()), woken(1, 1));
+        assert_eq!(stranger.join(), (Ok(()), 1));
+        assert_eq!(lonely.join(), (Ok(()), 1));
+        assert_eq!(table.counts().vain, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn exclusive_waiters_are_served_in_order() -> Result {
+        let table = table(1)?;
+        let order = Arc::new(Atomic::new(0_u64), GFP_KERNEL)?;
+        let mut waiters = KVec::new();
+
+        for i in 0..20 {
+            let order = order.clone();
+            let thread = waiter(&table, move |table| {
+                table.wait_event_exclusive(i % 2, MODE, || false)?;
+                // Each time that the key is handed over, the next one of its waiters has it.
+                if order.load(Relaxed) != i {
+                    return Err(EINVAL);
+                }
+                order.store(i + 1, Relaxed);
+                Ok(())
+            })?;
+            waiters.push(thread, GFP_KERNEL)?;
+        }
+        for i in 0..20 {
+            assert_eq!(table.wake_up(i % 2, || ()).exclusive, 1);
+            assert!(eventually(|| order.load(Relaxed) == i + 1));
+        }
+        for thread in waiters {
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        assert_eq!(table.counts().vain, 0);
+        Ok(())
+    }
+
+    /// Many threads take and give back few resources that are handed over.
+    #[test]
+    fn ownership_is_handed_over() -> Result {
+        const THREADS: usize = 8;
+        const ROUNDS: usize = 200;
+        const KEYS: usize = 3;
+
+        struct Resource {
+            taken: Atomic<bool>,
+            users: Atomic<u32>,
+            total: Atomic<u32>,
+        }
+
+        let table = table(2)?;
+        let mut resources = KVec::new();
+        for _ in 0..KEYS {
+            resources.push(
+                Resource {
+                    taken: Atomic::new(false),
+                    users: Atomic::new(0),
+                    total: Atomic::new(0),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let resources = Arc::new(resources, GFP_KERNEL)?;
+        let mut threads = KVec::new();
+
+        for i in 0..THREADS {
+            let (table, resources) = (table.clone(), resources.clone());
+            let thread = Thread::spawn(move || -> Result {
+                for round in 0..ROUNDS {
+                    let index = (i + round) % KEYS;
+                    let (key, resource) = (index as u64, &resources[index]);
+
+                    table.wait_event_exclusive(key, MODE, || {
+                        !resource
+                            .taken
+                            .xchg(true, kernel::sync::atomic::ordering::Full)
+                    })?;
+                    if resource.users.fetch_add(1, Relaxed) != 0 {
+                        return Err(EBUSY);
+                    }
+                    // Not atomic as a whole: the ownership protects it.
+                    resource
+                        .total
+                        .store(resource.total.load(Relaxed) + 1, Relaxed);
+                    if round % 8 == 0 {
+                        kernel::time::delay::fsleep(kernel::time::Delta::from_micros(50));
+                    }
+                    resource.users.fetch_sub(1, Relaxed);
+                    table.with(key, |bucket| {
+                        if bucket.wake_up().exclusive == 0 {
+                            resource.taken.store(false, Relaxed);
+                        }
+                    });
+                }
+                Ok(())
+            })?;
+            threads.push(thread, GFP_KERNEL)?;
+        }
+        for thread in threads {
+            assert_eq!(thread.join(), Ok(()));
+        }
+        let total: u32 = resources.iter().map(|r| r.total.load(Relaxed)).sum();
+        assert_eq!(total as usize, THREADS * ROUNDS);
+        assert!(resources.iter().all(|r| !r.taken.load(Relaxed)));
+        let counts = table.counts();
+        assert_eq!((counts.wakeups, counts.vain), (counts.waits, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn signal_and_handing_over_at_once_lose_nothing() -> Result {
+        let table = table(1)?;
+
+        for _ in 0..50 {
+            let waiter = exclusive(&table, 1, WaitMode::INTERRUPTIBLE)?;
+            let t = table.clone();
+            let owner = Thread::spawn(move || t.wake_up(1, || ()).exclusive)?;
+            waiter.signal(kernel::bindings::SIGUSR1);
+
+            // It was handed over exactly if the waiter says so.
+            match owner.join() {
+                0 => assert_eq!(waiter.join().0, Err(ERESTARTSYS)),
+                _ => assert_eq!(waiter.join().0, Ok(())),
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn waits_end_as_their_mode_says() -> Result {
+        let table = table(1)?;
+
+        let soon = MODE.timeout(msecs_to_jiffies(20));
+        assert_eq!(exclusive(&table, 1, soon)?.join(), (Err(ETIMEDOUT), 1));
+
+        let waiter = exclusive(&table, 1, WaitMode::INTERRUPTIBLE)?;
+        waiter.signal(kernel::bindings::SIGUSR1);
+        assert_eq!(waiter.join(), (Err(ERESTARTSYS), 1));
+
+        let waiter = exclusive(&table, 1, WaitMode::KILLABLE)?;
+        waiter.signal(kernel::bindings::SIGUSR1);
+        settle();
+        assert_eq!(table.wake_up(1, || ()).exclusive, 1);
+        assert_eq!(waiter.join(), (Ok(()), 1));
+        // Those who gave up are not there any more.
+        assert_eq!(table.wake_up_all(1, || ()), Woken::default());
+        Ok(())
+    }
+
+    #[test]
+    fn no_wakeup_is_lost() -> Result {
+        let table = table(1)?;
+
+        for key in 0..200 {
+            let done = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+            let (t, d) = (table.clone(), done.clone());
+            let waiter = Thread::spawn(move || {
+                t.wait_event(key, MODE.timeout(msecs_to_jiffies(10_000)), || {
+                    d.load(Relaxed)
+                })
+            })?;
+            kunit::with_interrupts_off(|| table.wake_up(key, || done.store(true, Relaxed)));
+            assert_eq!(waiter.join(), Ok(()));
+        }
+        assert_eq!(table.counts().vain, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn shared_table_tells_resources_apart() -> Result {
+        let resources = Arc::new([Atomic::new(false), Atomic::new(false)], GFP_KERNEL)?;
+        let mut waiters = KVec::new();
+
+        assert_eq!(shared().nr_buckets(), 256);
+        for i in 0..2 {
+            let resources = resources.clone();
+            let wait = move || {
+                let resource = &resources[i];
+                shared().wait_event(Address::of(resource), MODE, || resource.load(Relaxed))
+            };
+            waiters.push(Thread::spawn(wait)?, GFP_KERNEL)?;
+        }
+        for resource in &*resources {
+            assert!(waiters.iter().all(|thread| thread.falls_asleep()));
+            let set = || resource.store(true, Relaxed);
+            assert_eq!(shared().wake_up(Address::of(resource), set).shared, 1);
+            assert_eq!(waiters.remove(0).map_err(|_| EINVAL)?.join(), Ok(()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn number_of_queues_is_a_power_of_two() {
+        for buckets in [0, 3, 1 << 21] {
+            let table = crate::new_wait_table!(buckets, GFP_KERNEL);
+            let table: Result<WaitTable<u8>> = table;
+            assert_eq!(table.err(), Some(EINVAL));
+        }
+    }
+}
