@@ -26,6 +26,7 @@ pub use domain::{
     AsyncDomain,
     Context,
     Cookie,
+    Handle,
     Scope,
     StaticDomain,
     Stats,

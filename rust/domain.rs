@@ -38,6 +38,7 @@ mod context;
 mod cookie;
 mod error;
 mod fixed;
+mod handle;
 mod item;
 mod modules;
 mod order;
@@ -57,6 +58,7 @@ pub use context::Context;
 pub use cookie::Cookie;
 pub use error::SubmitError;
 pub use fixed::StaticDomain;
+pub use handle::Handle;
 pub use item::{
     HasTask,
     TaskHeader,
@@ -143,6 +145,7 @@ struct State {
     unfinished: usize,
     limit: usize,
     submitted: u64,
+    error: Option<(Cookie, Error)>,
     visitors: usize,
     closed: bool,
 }
@@ -223,6 +226,7 @@ impl AsyncDomain {
             unfinished: 0,
             limit: DEFAULT_LIMIT,
             submitted: 0,
+            error: None,
             visitors: 0,
             closed: false,
         };
@@ -340,6 +344,9 @@ impl Drop for AsyncDomain {
         }
         self.wait_unused();
         registry::leave(self, self.exclusive);
+        if let Some((cookie, error)) = self.take_error() {
+            Self::log_unseen_error(cookie, error);
+        }
     }
 }
 

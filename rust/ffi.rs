@@ -45,6 +45,9 @@ pub(crate) use kernel::bindings::{
     TASK_UNINTERRUPTIBLE, //
 };
 
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(crate) use kernel::bindings::workqueue_set_max_active;
+
 pub(crate) use generated::*;
 
 /// The output of bindgen for `bindings/bindings_helper.h`.

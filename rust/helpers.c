@@ -109,6 +109,8 @@ void async_domain_helper_lock_map_release(struct lockdep_map *map)
 #ifdef ASYNC_DOMAIN_KUNIT
 #include <linux/irqflags.h>
 #include <linux/kthread.h>
+#include <linux/nodemask.h>
+#include <linux/topology.h>
 
 struct task_struct *async_domain_helper_kthread_create(int (*fn)(void *data), void *data)
 {
@@ -144,5 +146,15 @@ bool async_domain_helper_is_sleeping(struct task_struct *task)
 void async_domain_helper_allow_signal(int sig)
 {
 	allow_signal(sig);
+}
+
+int async_domain_helper_nr_online_nodes(void)
+{
+	return num_online_nodes();
+}
+
+int async_domain_helper_numa_node_id(void)
+{
+	return cpu_to_node(raw_smp_processor_id());
 }
 #endif

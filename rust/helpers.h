@@ -44,6 +44,8 @@ void async_domain_helper_local_irq_restore(unsigned long flags);
 void async_domain_helper_fail_next_allocation(bool on);
 bool async_domain_helper_is_sleeping(struct task_struct *task);
 void async_domain_helper_allow_signal(int sig);
+int async_domain_helper_nr_online_nodes(void);
+int async_domain_helper_numa_node_id(void);
 #endif
 
 #endif /* ASYNC_DOMAIN_HELPERS_H */

@@ -2,13 +2,20 @@
 
 //! What the test suites share: threads that can be watched, gates, and waiting with a limit.
 
-use crate::ffi;
+use crate::{
+    ffi,
+    queue, //
+};
 use core::cell::UnsafeCell;
 use kernel::{
     error::from_err_ptr,
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
         Completion, //
     },
@@ -181,6 +188,37 @@ pub(crate) fn without_memory<R>(f: impl FnOnce() -> R) -> R {
 pub(crate) fn allow_signal(signal: u32) {
     // SAFETY: It concerns the current thread only.
     unsafe { ffi::allow_signal(signal as c_int) };
+}
+
+/// Runs `f` while the workqueue has as many items running as it may, so that nothing that is queued
+/// meanwhile starts.
+pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: The queue exists while the module is loaded; two is a valid limit for the two blockers.
+    unsafe { ffi::workqueue_set_max_active(queue::raw(), 1) };
+    let domain = Arc::pin_init(crate::new_async_domain!("blockers", exclusive), GFP_KERNEL)?;
+    let gate = Gate::new()?;
+    let running = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+
+    // One for each node, and more, since each may have one that runs.
+    for node in [0, 1] {
+        let (g, r) = (gate.clone(), running.clone());
+        domain.on_node(node)?.schedule(
+            move |_| {
+                r.add(1, Relaxed);
+                g.wait();
+            },
+            GFP_KERNEL,
+        )?;
+    }
+    let blocked = eventually(|| running.load(Relaxed) > 0);
+    settle();
+    let ret = if blocked { f() } else { Err(EBUSY) };
+
+    gate.open();
+    domain.synchronize_full()?;
+    // SAFETY: As above.
+    unsafe { ffi::workqueue_set_max_active(queue::raw(), queue::MAX_ACTIVE) };
+    ret
 }
 
 /// A sequence of numbers below `n`, each once, in an order that looks random and is always the same.

@@ -98,3 +98,9 @@ pub(crate) unsafe fn cancel(work: *mut ffi::work_struct) -> bool {
     // SAFETY: The item is valid by the caller's promise.
     unsafe { ffi::cancel_work(work) }
 }
+
+/// The queue, for tests.
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(crate) fn raw() -> *mut ffi::workqueue_struct {
+    WORKQUEUE.load(Relaxed)
+}

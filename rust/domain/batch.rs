@@ -165,3 +165,89 @@ fn alloc_all<B: closure::Body>(count: usize, flags: Flags) -> Result<Chain> {
     }
     Ok(tasks)
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_batch)]
+mod tests {
+    use super::*;
+    use crate::kunit;
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn funcs(
+        order: &Arc<Atomic<i32>>,
+        count: i32,
+    ) -> Result<KVec<impl FnOnce(&Context<'_>) + Send + 'static>> {
+        let mut funcs = KVec::new();
+        for i in 0..count {
+            let o = order.clone();
+            funcs.push(
+                move |context: &Context<'_>| {
+                    if context.synchronize().is_ok() && o.load(Relaxed) == i {
+                        o.store(i + 1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(funcs)
+    }
+
+    #[test]
+    fn all_are_run_in_the_order_of_the_vector() -> Result {
+        let (domain, order) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
+
+        let cookies = domain.schedule_batch(funcs(&order, 100)?, GFP_KERNEL)?;
+        domain.synchronize_cookie(cookies.end)?;
+        assert_eq!(order.load(Relaxed), 100);
+        assert!(cookies.start < cookies.end);
+        assert_eq!(domain.lowest_in_progress(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn all_are_given_back_or_none() -> Result {
+        let (domain, order) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
+
+        // Past the limit.
+        domain.set_limit(99);
+        let ret = domain.schedule_batch(funcs(&order, 100)?, GFP_KERNEL);
+        let Err(SubmitError { error, task: funcs }) = ret else {
+            return Err(EINVAL);
+        };
+        assert_eq!((error, funcs.len()), (EAGAIN, 100));
+        assert_eq!(domain.stats().submitted, 0);
+
+        // Out of memory.
+        let ret = kunit::without_memory(|| domain.schedule_batch(funcs, GFP_NOWAIT));
+        let Err(SubmitError { error, task: funcs }) = ret else {
+            return Err(EINVAL);
+        };
+        assert_eq!((error, funcs.len()), (ENOMEM, 100));
+
+        // They are as good as new, and in their order.
+        domain.set_limit(100);
+        domain.schedule_batch(funcs, GFP_KERNEL)?;
+        domain.synchronize_full()?;
+        assert_eq!(order.load(Relaxed), 100);
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_batch_is_an_error() -> Result {
+        let (domain, order) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
+
+        let ret = domain.schedule_batch(funcs(&order, 0)?, GFP_KERNEL);
+        assert!(matches!(ret, Err(e) if e.error == EINVAL));
+        Ok(())
+    }
+}

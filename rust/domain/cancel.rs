@@ -93,3 +93,140 @@ fn discard(taken: Option<NonNull<Task>>) -> bool {
     unsafe { Task::discard(task) };
     true
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kernel::prelude::kunit_tests(async_domain_cancel)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        self,
+        Gate,
+        Thread, //
+    };
+    use kernel::{
+        prelude::*,
+        sync::{
+            atomic::{
+                ordering::Relaxed,
+                Atomic, //
+            },
+            Arc, //
+        },
+        types::ScopeGuard,
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn counter() -> Result<Arc<Atomic<i32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn what_has_not_started_never_runs_and_is_dropped_once() -> Result {
+        const N: i32 = 100;
+        let (domain, calls, drops) = (domain()?, counter()?, counter()?);
+
+        kunit::with_full_queue(|| {
+            let mut cookies = KVec::new();
+            for i in 0..N {
+                let (c, d) = (calls.clone(), drops.clone());
+                let guard = ScopeGuard::new(move || d.add(1, Relaxed));
+                let func = move || {
+                    let _guard = guard;
+                    c.add(1, Relaxed);
+                };
+                let cookie = if i % 2 == 0 {
+                    domain.schedule(move |_| func(), GFP_KERNEL)?
+                } else {
+                    domain.schedule_ordered(move |_| func(), |(), _| (), GFP_KERNEL)?
+                };
+                cookies.push(cookie, GFP_KERNEL)?;
+            }
+            let d = domain.clone();
+            let waiter = Thread::spawn(move || d.synchronize_full())?;
+            assert!(kunit::eventually(|| domain.stats().waits == 1));
+
+            assert!(domain.cancel(cookies[7]));
+            assert!(!domain.cancel(cookies[7]));
+            assert_eq!(drops.load(Relaxed), 1);
+            // CAST: A small number.
+            assert_eq!(domain.cancel_all(), N as usize - 1);
+            assert_eq!(domain.cancel_all(), 0);
+            assert_eq!(drops.load(Relaxed), N);
+            assert_eq!(waiter.join(), Ok(()));
+            Ok(())
+        })?;
+        domain.synchronize_full()?;
+        assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, N));
+        Ok(())
+    }
+
+    #[test]
+    fn what_runs_is_asked_to_stop() -> Result {
+        let (domain, stopped) = (domain()?, counter()?);
+        let started = Gate::new()?;
+
+        for all in [false, true] {
+            let (s, begun) = (stopped.clone(), Gate::new()?);
+            let b = begun.clone();
+            let cookie = domain.schedule(
+                move |context| {
+                    b.open();
+                    if kunit::eventually(|| context.should_stop()) {
+                        s.add(1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+            begun.wait();
+            if all {
+                assert_eq!(domain.cancel_all(), 0);
+            } else {
+                assert!(!domain.cancel(cookie));
+            }
+            domain.synchronize_full()?;
+        }
+        started.open();
+        assert_eq!(stopped.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn tokens_and_unknown_cookies_are_left() -> Result {
+        let domain = domain()?;
+        let token = domain.begin(GFP_KERNEL)?;
+
+        assert!(!domain.cancel(token.cookie()));
+        assert!(!domain.cancel(Cookie::now()));
+        assert_eq!(domain.cancel_all(), 0);
+        assert_eq!(domain.lowest_in_progress(), Some(token.cookie()));
+        Ok(())
+    }
+
+    #[test]
+    fn cancelling_races_with_running() -> Result {
+        let (domain, calls, drops) = (domain()?, counter()?, counter()?);
+        let d = domain.clone();
+        let canceller = Thread::spawn(move || (0..200).map(|_| d.cancel_all()).sum::<usize>())?;
+
+        for _ in 0..2000 {
+            let (c, d) = (calls.clone(), drops.clone());
+            let guard = ScopeGuard::new(move || d.add(1, Relaxed));
+            domain.schedule(
+                move |_| {
+                    let _guard = guard;
+                    c.add(1, Relaxed);
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        // CAST: A small number.
+        let cancelled = canceller.join() as i32;
+        domain.synchronize_full()?;
+        assert_eq!(drops.load(Relaxed), 2000);
+        assert_eq!(calls.load(Relaxed) + cancelled, 2000);
+        Ok(())
+    }
+}

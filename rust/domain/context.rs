@@ -4,6 +4,7 @@
 
 use super::{
     running::Run,
+    AsyncDomain,
     Cookie, //
 };
 use kernel::prelude::*;
@@ -24,6 +25,11 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn cookie(&self) -> Cookie {
         self.run.cookie()
+    }
+
+    /// The domain, unless the task has dropped it.
+    pub(super) fn domain(&self) -> Option<&AsyncDomain> {
+        self.run.domain()
     }
 
     /// Whether the task has been cancelled while it ran
@@ -47,8 +53,7 @@ impl<'a> Context<'a> {
     ///   [`schedule_or_run`](super::AsyncDomain::schedule_or_run).
     /// - `ESHUTDOWN`: the task itself has dropped the domain, so that nothing is left to wait for.
     pub fn synchronize(&self) -> Result {
-        self.run
-            .domain()
+        self.domain()
             .ok_or(ESHUTDOWN)?
             .synchronize_cookie(self.cookie())
     }

@@ -286,3 +286,191 @@ impl Placed<'_> {
         })
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_item)]
+mod tests {
+    use super::*;
+    use crate::{
+        impl_has_task,
+        kunit::{
+            self,
+            Gate, //
+        },
+    };
+    use kernel::sync::atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn counter() -> Result<Arc<Atomic<i32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    /// An item with two headers.
+    #[pin_data]
+    struct Twice {
+        domain: Arc<AsyncDomain>,
+        runs: Atomic<i32>,
+        again: Atomic<i32>,
+        #[pin]
+        first: TaskHeader<Self>,
+        gate: Gate,
+        #[pin]
+        second: TaskHeader<Self, 1>,
+    }
+
+    impl_has_task! {
+        impl HasTask<Self> for Twice { self.first }
+        impl HasTask<Self, 1> for Twice { self.second }
+    }
+
+    impl TaskItem for Twice {
+        type Pointer = Arc<Self>;
+
+        fn run(this: Arc<Self>, _context: &Context<'_>) {
+            this.gate.wait();
+            this.runs.add(1, Relaxed);
+            if this.again.fetch_add(-1, Relaxed) > 0 {
+                let domain = this.domain.clone();
+                let _ = domain.submit::<_, 0>(this);
+            }
+        }
+    }
+
+    impl TaskItem<1> for Twice {
+        type Pointer = Arc<Self>;
+
+        fn run(this: Arc<Self>, _context: &Context<'_>) {
+            this.runs.add(100, Relaxed);
+        }
+    }
+
+    fn twice(domain: &Arc<AsyncDomain>, gate: &Gate, again: i32) -> Result<Arc<Twice>> {
+        Arc::pin_init(
+            pin_init!(Twice {
+                domain: domain.clone(),
+                runs: Atomic::new(0),
+                again: Atomic::new(again),
+                first <- TaskHeader::new(),
+                gate: gate.clone(),
+                second <- TaskHeader::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    #[test]
+    fn an_item_has_several_headers_and_never_allocates() -> Result {
+        let (domain, gate) = (domain()?, Gate::new()?);
+        gate.open();
+        let item = twice(&domain, &gate, 0)?;
+
+        kunit::without_memory(|| domain.submit::<_, 0>(item.clone()))?;
+        kunit::without_memory(|| domain.submit::<_, 1>(item.clone()))?;
+        domain.synchronize_full()?;
+        assert_eq!(item.runs.load(Relaxed), 101);
+        Ok(())
+    }
+
+    #[test]
+    fn a_queued_item_is_handed_back() -> Result {
+        let (domain, gate) = (domain()?, Gate::new()?);
+        let item = twice(&domain, &gate, 0)?;
+
+        kunit::with_full_queue(|| {
+            domain.submit::<_, 0>(item.clone())?;
+            let ret = domain.submit::<_, 0>(item.clone());
+            let Err(SubmitError { error, task }) = ret else {
+                return Err(EINVAL);
+            };
+            assert!(error == EBUSY && Arc::ptr_eq(&task, &item));
+            Ok(())
+        })?;
+        gate.open();
+        domain.synchronize_full()?;
+        assert_eq!(item.runs.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn an_item_submits_itself_again() -> Result {
+        let (domain, gate) = (domain()?, Gate::new()?);
+        gate.open();
+        let item = twice(&domain, &gate, 99)?;
+
+        domain.submit::<_, 0>(item.clone())?;
+        domain.synchronize_full()?;
+        assert_eq!(item.runs.load(Relaxed), 100);
+        assert_eq!(domain.stats().submitted, 100);
+        Ok(())
+    }
+
+    #[test]
+    fn a_refused_item_is_handed_back() -> Result {
+        let (domain, gate) = (domain()?, Gate::new()?);
+        gate.open();
+        let item = twice(&domain, &gate, 0)?;
+
+        domain.set_limit(0);
+        let ret = domain.submit::<_, 0>(item.clone());
+        assert!(matches!(&ret, Err(e) if e.error == EAGAIN));
+        domain.set_limit(1);
+        domain.submit::<_, 0>(item.clone())?;
+        domain.synchronize_full()?;
+        domain.close();
+        let ret = domain.submit::<_, 0>(item.clone());
+        assert!(matches!(&ret, Err(e) if e.error == ESHUTDOWN));
+        assert_eq!(item.runs.load(Relaxed), 1);
+        Ok(())
+    }
+
+    /// An item that frees itself.
+    #[pin_data]
+    struct Once {
+        runs: Arc<Atomic<i32>>,
+        #[pin]
+        task: TaskHeader<Self>,
+    }
+
+    impl_has_task! {
+        impl HasTask<Self> for Once { self.task }
+    }
+
+    impl TaskItem for Once {
+        type Pointer = Pin<KBox<Self>>;
+
+        fn run(this: Pin<KBox<Self>>, context: &Context<'_>) {
+            let runs = this.runs.clone();
+            drop(this);
+            // The memory is gone, the place in the order is not.
+            if context.synchronize().is_ok() {
+                runs.add(1, Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn an_item_may_free_its_own_memory() -> Result {
+        let (domain, runs) = (domain()?, counter()?);
+
+        for _ in 0..100 {
+            let counter = runs.clone();
+            let item = KBox::pin_init(
+                pin_init!(Once {
+                    runs: counter,
+                    task <- TaskHeader::new(),
+                }),
+                GFP_KERNEL,
+            )?;
+            domain.submit(item)?;
+        }
+        domain.synchronize_full()?;
+        assert_eq!(runs.load(Relaxed), 100);
+        Ok(())
+    }
+}

@@ -217,3 +217,214 @@ impl State {
         cookie
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_ordered)]
+mod tests {
+    use super::*;
+    use crate::{
+        kunit::{
+            self,
+            eventually,
+            Gate, //
+        },
+        Token,
+    };
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn counter() -> Result<Arc<Atomic<i32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    /// The address of a variable on the stack of the caller's caller, or so.
+    #[inline(never)]
+    fn stack_depth() -> usize {
+        let marker = 0u8;
+        core::ptr::from_ref(core::hint::black_box(&marker)) as usize
+    }
+
+    #[test]
+    fn thousands_retire_in_order_with_few_workers() -> Result {
+        const N: i32 = 4096;
+        let domain = domain()?;
+        let gate = Gate::new()?;
+        let (next, wrong, running, peak) = (counter()?, counter()?, counter()?, counter()?);
+        // Deepest and shallowest place on the stack at which a retire part was called, relative to
+        // the first one.
+        let (base, spread) = (
+            Arc::new(Atomic::<usize>::new(0), GFP_KERNEL)?,
+            Arc::new(Atomic::<usize>::new(0), GFP_KERNEL)?,
+        );
+
+        for i in 0..N {
+            let (g, r, p) = (gate.clone(), running.clone(), peak.clone());
+            let (n, w, b, s) = (next.clone(), wrong.clone(), base.clone(), spread.clone());
+
+            domain.schedule_ordered(
+                move |_| {
+                    let now = r.fetch_add(1, Relaxed) + 1;
+                    // Rarely wrong, and then too low, since it is not one step.
+                    if now > p.load(Relaxed) {
+                        p.store(now, Relaxed);
+                    }
+                    // All others finish before the first one.
+                    if i == 0 {
+                        g.wait();
+                    }
+                    r.add(-1, Relaxed);
+                    i
+                },
+                move |i, _| {
+                    let depth = stack_depth();
+                    if i == 0 {
+                        b.store(depth, Relaxed);
+                    }
+                    let off = b.load(Relaxed).abs_diff(depth);
+                    if off > s.load(Relaxed) {
+                        s.store(off, Relaxed);
+                    }
+                    if n.fetch_add(1, Relaxed) != i {
+                        w.add(1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        // They all come to the end of their parallel part, and none retires.
+        assert!(eventually(|| running.load(Relaxed) == 1));
+        assert_eq!(next.load(Relaxed), 0);
+        gate.open();
+        domain.synchronize_full()?;
+        assert_eq!(next.load(Relaxed), N);
+        assert_eq!(wrong.load(Relaxed), 0);
+        // CAST: A small number.
+        let cpus = kernel::cpu::nr_cpu_ids() as i32;
+        assert!(peak.load(Relaxed) <= cpus + 4);
+        // One worker retired them all, one after the other.
+        assert!(spread.load(Relaxed) < 1024);
+        Ok(())
+    }
+
+    #[test]
+    fn shuffled_tasks_retire_in_order() -> Result {
+        let domain = domain()?;
+        let (next, wrong) = (counter()?, counter()?);
+        let order = kunit::shuffled(64)?;
+
+        for i in 0..64i32 {
+            // CAST: Small numbers.
+            let delay = order[i as usize] as i64 / 4;
+            let (n, w) = (next.clone(), wrong.clone());
+
+            domain.schedule_ordered(
+                move |_| kernel::time::delay::fsleep(kernel::time::Delta::from_millis(delay)),
+                move |(), context| {
+                    let ret = context.synchronize();
+                    if ret.is_err() || n.fetch_add(1, Relaxed) != i {
+                        w.add(1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        domain.synchronize_full()?;
+        assert_eq!((next.load(Relaxed), wrong.load(Relaxed)), (64, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_is_done_when_it_has_retired() -> Result {
+        let domain = domain()?;
+        let (first, retired) = (domain.begin(GFP_KERNEL)?, counter()?);
+        let (worked, r) = (Gate::new()?, retired.clone());
+        let w = worked.clone();
+        let cookie = domain.schedule_ordered(
+            move |_| w.open(),
+            move |(), _| {
+                kunit::settle();
+                r.store(1, Relaxed);
+            },
+            GFP_KERNEL,
+        )?;
+
+        worked.wait();
+        kunit::settle();
+        assert_eq!(retired.load(Relaxed), 0);
+        // A token is finished outside of any worker: one is found to retire the task.
+        kunit::with_interrupts_off(|| first.finish());
+        domain.synchronize_cookie(cookie.next())?;
+        assert_eq!(retired.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn mixed_with_tokens_and_plain_tasks() -> Result {
+        let domain = domain()?;
+        let (next, wrong) = (counter()?, counter()?);
+        let mut tokens = KVec::new();
+
+        for i in 0..32i32 {
+            let (n, w) = (next.clone(), wrong.clone());
+            domain.schedule_ordered(
+                |_| (),
+                move |(), _| {
+                    if n.fetch_add(1, Relaxed) != i {
+                        w.add(1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+            domain.schedule(|_| (), GFP_KERNEL)?;
+            tokens.push(Some(domain.begin(GFP_KERNEL)?), GFP_KERNEL)?;
+        }
+        for i in kunit::shuffled(32)? {
+            drop::<Option<Token>>(tokens[i].take());
+        }
+        domain.synchronize_full()?;
+        assert_eq!((next.load(Relaxed), wrong.load(Relaxed)), (32, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn either_part_can_drop_the_domain() -> Result {
+        for in_work in [true, false] {
+            let domain = domain()?;
+            let (done, retired) = (Gate::new()?, counter()?);
+            let (d, r) = (done.clone(), retired.clone());
+            let mut own = Some(domain.clone());
+            let mut kept = if in_work { None } else { own.take() };
+            let gate = Gate::new()?;
+            let g = gate.clone();
+
+            domain.schedule_ordered(
+                move |_| {
+                    g.wait();
+                    drop(own);
+                },
+                move |(), _| {
+                    r.add(1, Relaxed);
+                    drop(kept.take());
+                    d.open();
+                },
+                GFP_KERNEL,
+            )?;
+            let r = retired.clone();
+            domain.schedule_ordered(|_| (), move |(), _| r.add(1, Relaxed), GFP_KERNEL)?;
+            drop(domain);
+            gate.open();
+            done.wait();
+            assert_eq!(retired.load(Relaxed), 2);
+        }
+        Ok(())
+    }
+}

@@ -63,3 +63,47 @@ impl AsyncDomain {
         }
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_placed)]
+mod tests {
+    use super::*;
+    use kernel::sync::Arc;
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn tasks_run_where_they_were_asked_to() -> Result {
+        let domain = domain()?;
+
+        // The guest of the tests has two nodes.
+        // SAFETY: It may always be called.
+        let nodes = unsafe { ffi::nr_online_nodes() };
+        assert_eq!(nodes, 2);
+        for node in 0..nodes {
+            for _ in 0..20 {
+                let ran_on = domain.on_node(node)?.schedule_with_handle(
+                    // SAFETY: It may always be called.
+                    |_| unsafe { ffi::numa_node_id() },
+                    GFP_KERNEL,
+                )?;
+                assert_eq!(ran_on.join(), Ok(node));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_is_refused() -> Result {
+        let domain = domain()?;
+
+        assert!(matches!(domain.on_node(-1), Err(e) if e == EINVAL));
+        assert!(matches!(domain.on_node(i32::MAX), Err(e) if e == EINVAL));
+        // One that could be, but is not there.
+        let ran = domain.on_node(3)?.schedule_with_handle(|_| true, GFP_KERNEL)?;
+        assert_eq!(ran.join(), Ok(true));
+        Ok(())
+    }
+}

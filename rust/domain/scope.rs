@@ -173,3 +173,122 @@ impl AsyncDomain {
         })
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_scope)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        self,
+        settle, //
+    };
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn tasks_borrow_from_the_caller() -> Result {
+        let domain = domain()?;
+        let mut squares = [0usize; 16];
+
+        domain.scope(|scope| -> Result {
+            for (i, square) in squares.iter_mut().enumerate() {
+                scope.schedule(
+                    move |_| {
+                        settle();
+                        *square = i * i;
+                    },
+                    GFP_KERNEL,
+                )?;
+            }
+            Ok(())
+        })?;
+        assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
+        Ok(())
+    }
+
+    #[test]
+    fn an_early_return_waits_too() -> Result {
+        let domain = domain()?;
+        let ran = Atomic::<i32>::new(0);
+
+        let ret = domain.scope(|scope| -> Result {
+            scope.schedule(
+                |_| {
+                    settle();
+                    ran.add(1, Relaxed);
+                },
+                GFP_KERNEL,
+            )?;
+            Err(EIO)
+        });
+        assert_eq!(ret, Err(EIO));
+        assert_eq!(ran.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn scopes_nest_in_tasks_of_the_same_domain() -> Result {
+        let domain = domain()?;
+        let d = &*domain;
+        let total = Atomic::<i32>::new(0);
+        let count = &total;
+
+        d.scope(|outer| -> Result {
+            for _ in 0..4 {
+                outer.schedule(
+                    move |_| {
+                        let mine = Atomic::<i32>::new(0);
+                        let _ = d.scope(|inner| -> Result {
+                            for _ in 0..4 {
+                                inner.schedule(|_| mine.add(1, Relaxed), GFP_KERNEL)?;
+                            }
+                            Ok(())
+                        });
+                        count.add(mine.load(Relaxed), Relaxed);
+                    },
+                    GFP_KERNEL,
+                )?;
+            }
+            Ok(())
+        })?;
+        assert_eq!(total.load(Relaxed), 16);
+        Ok(())
+    }
+
+    #[test]
+    fn a_scope_waits_for_its_own_tasks_only() -> Result {
+        let domain = domain()?;
+        let other = domain.begin(GFP_KERNEL)?;
+        let mut ran = false;
+
+        domain.scope(|scope| scope.schedule(|_| ran = true, GFP_KERNEL).map(drop))?;
+        assert!(ran);
+        assert_eq!(domain.lowest_in_progress(), Some(other.cookie()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_refused_task_is_not_waited_for() -> Result {
+        let domain = domain()?;
+        let mut ran = false;
+
+        let ret = domain.scope(|scope| {
+            kunit::without_memory(|| scope.schedule(|_| ran = true, GFP_NOWAIT)).map(drop)
+        });
+        assert!(matches!(ret, Err(e) if e.error == ENOMEM));
+        domain.close();
+        let ret = domain.scope(|scope| scope.schedule(|_| ran = true, GFP_KERNEL).map(drop));
+        assert!(matches!(ret, Err(e) if e.error == ESHUTDOWN));
+        assert!(!ran);
+        Ok(())
+    }
+}

@@ -26,7 +26,8 @@ impl AsyncDomain {
     ///
     /// # Errors
     ///
-    /// `EDEADLK`: the calling thread is inside one of these tasks, and would wait for itself.
+    /// - `EDEADLK`: the calling thread is inside one of these tasks, and would wait for itself.
+    /// - `EINVAL`: the cookie is one from the future, above [`Cookie::now`].
     ///
     /// # Context
     ///
@@ -39,10 +40,18 @@ impl AsyncDomain {
     ///
     /// # Errors
     ///
-    /// - `EDEADLK`: as above.
+    /// - `EDEADLK`, `EINVAL`: as above.
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     pub fn synchronize_cookie_with(&self, cookie: Cookie, mode: WaitMode) -> Result {
+        if cookie > Cookie::now() {
+            return Err(EINVAL);
+        }
+        self.wait_below(cookie, mode)
+    }
+
+    /// Waits until the frontier has reached the cookie.
+    fn wait_below(&self, cookie: Cookie, mode: WaitMode) -> Result {
         self.queue.wait(mode, |state| {
             if state.frontier() >= cookie {
                 return Ok(None);
@@ -85,7 +94,7 @@ impl AsyncDomain {
         if !Run::is_inside(self, Cookie::IDLE) {
             self.lockdep_drain();
         }
-        self.synchronize_cookie_with(Cookie::IDLE, mode)
+        self.wait_below(Cookie::IDLE, mode)
     }
 
     /// Waits until there is neither a task nor a visitor.
@@ -307,6 +316,8 @@ mod tests {
         first.finish();
         assert_eq!(domain.lowest_in_progress(), Some(second.cookie()));
         assert_eq!(domain.synchronize_cookie(now), Ok(()));
+        // One from the future.
+        assert_eq!(domain.synchronize_cookie(Cookie::now().next()), Err(EINVAL));
         second.finish();
         assert_eq!(domain.lowest_in_progress(), None);
         Ok(())

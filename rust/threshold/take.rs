@@ -273,7 +273,9 @@ mod tests {
                 Counts {
                     waits: 2,
                     wakeups: 2,
-                    skipped: u64::from(!two_comes_first),
+                    // When the fourth event made it two again, since the walk to the one for two
+                    // may have ended early; and on that walk, if it had to pass.
+                    skipped: 1 + u64::from(!two_comes_first),
                     vain: 0,
                 }
             );

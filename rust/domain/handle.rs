@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Results: handles that give a task's value, and errors that are never lost.
+
+use super::{
+    closure::{
+        self,
+        Body, //
+    },
+    task::{
+        Ops,
+        Task, //
+    },
+    AsyncDomain,
+    Context,
+    Cookie,
+    Placed,
+    SubmitError, //
+};
+use crate::{
+    ffi,
+    wait::{
+        Fifo,
+        Filter,
+        Verdict,
+        WaitMode,
+        WaitQueue, //
+    },
+};
+use core::{
+    mem,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A task that gives a value; see [`AsyncDomain::schedule_with_handle`].
+///
+/// Dropping the handle neither cancels the task nor leaks its value.
+pub struct Handle<T> {
+    cell: Arc<WaitQueue<Outcome<T>, Settled>>,
+    cookie: Cookie,
+}
+
+enum Outcome<T> {
+    Pending,
+    Value(T),
+    Cancelled,
+    Taken,
+}
+
+/// Waits until the outcome is no longer pending.
+#[derive(Clone, Copy)]
+struct Settled;
+
+impl Filter for Settled {
+    type Event = ();
+    type Order = Fifo;
+
+    fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
+        Verdict::WAKE
+    }
+}
+
+impl<T: Send + 'static> Handle<T> {
+    /// The cookie of the task.
+    pub fn cookie(&self) -> Cookie {
+        self.cookie
+    }
+
+    /// Waits for the task's value and takes it.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`: the task was cancelled, and there will be no value.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    pub fn join(mut self) -> Result<T> {
+        self.join_with(WaitMode::UNINTERRUPTIBLE)
+    }
+
+    /// Like [`Self::join`], with a wait that a signal or a time limit may end. The handle can then
+    /// be used again.
+    ///
+    /// # Errors
+    ///
+    /// - `ECANCELED`: the task was cancelled.
+    /// - `ENODATA`: the value has been taken already.
+    /// - `ERESTARTSYS`: a signal came that `mode` allows for.
+    /// - `ETIMEDOUT`: the time that `mode` allows for is over.
+    pub fn join_with(&mut self, mode: WaitMode) -> Result<T> {
+        self.cell.wait(mode, |outcome| {
+            Ok(matches!(**outcome, Outcome::Pending).then_some(Settled))
+        })?;
+
+        self.cell
+            .with(|outcome| match mem::replace(&mut **outcome, Outcome::Taken) {
+                Outcome::Value(value) => Ok(value),
+                Outcome::Cancelled => {
+                    **outcome = Outcome::Cancelled;
+                    Err(ECANCELED)
+                }
+                // Pending is not seen after the wait, and this is the only handle.
+                Outcome::Pending | Outcome::Taken => Err(ENODATA),
+            })
+    }
+}
+
+/// A closure that gives a value, and the cell that the value goes to.
+struct Valued<F, T: Send> {
+    func: F,
+    cell: Settler<T>,
+}
+
+/// Settles the outcome: as cancelled, if it is dropped without a value.
+struct Settler<T: Send>(Arc<WaitQueue<Outcome<T>, Settled>>);
+
+impl<T: Send> Settler<T> {
+    fn settle(&self, outcome: Outcome<T>) {
+        self.0.with(|cell| {
+            // What is replaced is `Pending`, which has nothing to drop.
+            if matches!(**cell, Outcome::Pending) {
+                **cell = outcome;
+                cell.wake(&mut ());
+                None
+            } else {
+                Some(outcome)
+            }
+        });
+    }
+}
+
+impl<T: Send> Drop for Settler<T> {
+    fn drop(&mut self) {
+        self.settle(Outcome::Cancelled);
+    }
+}
+
+impl<F: FnOnce(&Context<'_>) -> T + Send, T: Send> Valued<F, T> {
+    /// # Safety
+    ///
+    /// `task` must have such a body, which it has no longer afterwards.
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise.
+        let Self { func, cell } = unsafe { closure::take(task) };
+        cell.settle(Outcome::Value(func(context)));
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { closure::take::<Self>(task) })
+    }
+}
+
+// SAFETY: `run` or `discard` takes the body, whichever is called.
+unsafe impl<F: FnOnce(&Context<'_>) -> T + Send, T: Send> Body for Valued<F, T> {
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}
+
+impl AsyncDomain {
+    /// Runs a function asynchronously and gives a handle by which its value can be waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("sums"), GFP_KERNEL)?;
+    /// let sum = domain.schedule_with_handle(|_| (1..=100).sum::<u32>(), GFP_KERNEL)?;
+    /// // ... something else ...
+    /// assert_eq!(sum.join()?, 5050);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives the closure back, as [`Self::schedule`] does.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    pub fn schedule_with_handle<F, T>(
+        &self,
+        func: F,
+        flags: Flags,
+    ) -> Result<Handle<T>, SubmitError<F>>
+    where
+        F: FnOnce(&Context<'_>) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.anywhere().schedule_with_handle(func, flags)
+    }
+
+    /// Runs a function asynchronously whose error the domain keeps.
+    ///
+    /// The domain keeps the error of the task with the lowest cookie; the other tasks go on.
+    /// [`Self::synchronize_result`] gives it. An error that nobody has asked for by the time that the
+    /// domain is dropped is reported in the kernel log.
+    ///
+    /// # Errors
+    ///
+    /// Gives the closure back, as [`Self::schedule`] does.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    pub fn schedule_fallible<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    where
+        F: FnOnce(&Context<'_>) -> Result + Send + 'static,
+    {
+        self.anywhere().schedule_fallible(func, flags)
+    }
+
+    /// Waits until the domain has no unfinished task, and returns the first error in cookie order
+    /// of those that were [reported](Context::report) since the last time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("probes"), GFP_KERNEL)?;
+    ///
+    /// for i in 0..4 {
+    ///     domain.schedule_fallible(
+    ///         move |_| if i % 2 == 0 { Ok(()) } else { Err(EIO) },
+    ///         GFP_KERNEL,
+    ///     )?;
+    /// }
+    /// assert_eq!(domain.synchronize_result(), Err(EIO));
+    /// assert_eq!(domain.synchronize_result(), Ok(()));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The error of a task; or `EDEADLK`, as [`Self::synchronize_full`], whereupon the errors of
+    /// tasks are kept.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    pub fn synchronize_result(&self) -> Result {
+        self.synchronize_full()?;
+        self.take_error().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Takes the first error in cookie order of those that have been reported so far, and the cookie
+    /// of its task. May be called in any context.
+    pub fn take_error(&self) -> Option<(Cookie, Error)> {
+        self.queue.with(|state| state.error.take())
+    }
+}
+
+impl Context<'_> {
+    /// Reports an error to the domain, which keeps the first one in cookie order; see
+    /// [`AsyncDomain::synchronize_result`].
+    pub fn report(&self, error: Error) {
+        let cookie = self.cookie();
+        let Some(domain) = self.domain() else {
+            return AsyncDomain::log_unseen_error(cookie, error);
+        };
+
+        domain.queue.with(|state| {
+            let first = state.error.map_or(true, |(earlier, _)| cookie < earlier);
+            if first {
+                state.error = Some((cookie, error));
+            }
+        });
+    }
+}
+
+impl AsyncDomain {
+    /// An error is not lost silently when its domain is.
+    pub(super) fn log_unseen_error(cookie: Cookie, error: Error) {
+        pr_warn!("task {cookie} has failed, and nobody has asked: {error:?}\n");
+    }
+}
+
+impl Placed<'_> {
+    /// See [`AsyncDomain::schedule_with_handle`].
+    pub fn schedule_with_handle<F, T>(
+        self,
+        func: F,
+        flags: Flags,
+    ) -> Result<Handle<T>, SubmitError<F>>
+    where
+        F: FnOnce(&Context<'_>) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let Ok(cell) = Arc::pin_init(
+            crate::new_wait_queue!(Outcome::Pending, "async_domain handle"),
+            flags,
+        ) else {
+            return Err(SubmitError {
+                error: ENOMEM,
+                task: func,
+            });
+        };
+        let body = Valued {
+            func,
+            cell: Settler(cell.clone()),
+        };
+
+        // SAFETY: The closure and its value are `'static`.
+        match unsafe { self.submit_body(body, flags, ptr::null()) } {
+            Ok(cookie) => Ok(Handle { cell, cookie }),
+            Err(error) => Err(error.map(|body| body.func)),
+        }
+    }
+
+    /// See [`AsyncDomain::schedule_fallible`].
+    pub fn schedule_fallible<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    where
+        F: FnOnce(&Context<'_>) -> Result + Send + 'static,
+    {
+        // SAFETY: The closure is `'static`.
+        unsafe { self.submit_body(Fallible(func), flags, ptr::null()) }
+            .map_err(|error| error.map(|Fallible(func)| func))
+    }
+}
+
+/// A closure whose error is reported.
+struct Fallible<F>(F);
+
+impl<F: FnOnce(&Context<'_>) -> Result + Send> Fallible<F> {
+    /// # Safety
+    ///
+    /// `task` must have such a body, which it has no longer afterwards.
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise.
+        let Self(func) = unsafe { closure::take(task) };
+        if let Err(error) = func(context) {
+            context.report(error);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { closure::take::<Self>(task) })
+    }
+}
+
+// SAFETY: `run` or `discard` takes the body, whichever is called.
+unsafe impl<F: FnOnce(&Context<'_>) -> Result + Send> Body for Fallible<F> {
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_handle)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        self,
+        Gate, //
+    };
+    use kernel::{
+        sync::atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        time::msecs_to_jiffies,
+        types::ScopeGuard, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn a_handle_gives_the_value_once() -> Result {
+        let domain = domain()?;
+        let gate = Gate::new()?;
+        let g = gate.clone();
+        let mut handle = domain.schedule_with_handle(
+            move |context| {
+                g.wait();
+                context.cookie()
+            },
+            GFP_KERNEL,
+        )?;
+        let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
+
+        assert_eq!(handle.join_with(mode), Err(ETIMEDOUT));
+        gate.open();
+        assert_eq!(
+            handle.join_with(WaitMode::UNINTERRUPTIBLE),
+            Ok(handle.cookie())
+        );
+        assert_eq!(handle.join_with(mode), Err(ENODATA));
+        Ok(())
+    }
+
+    #[test]
+    fn a_handle_outlives_its_domain() -> Result {
+        let domain = domain()?;
+        let handle = domain.schedule_with_handle(|_| 42, GFP_KERNEL)?;
+
+        drop(domain);
+        assert_eq!(handle.join(), Ok(42));
+        Ok(())
+    }
+
+    #[test]
+    fn values_of_dropped_handles_are_dropped() -> Result {
+        let domain = domain()?;
+        let drops = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+
+        for early in [true, false] {
+            let (gate, d) = (Gate::new()?, drops.clone());
+            let g = gate.clone();
+            let handle = domain.schedule_with_handle(
+                move |_| {
+                    g.wait();
+                    ScopeGuard::new(move || d.add(1, Relaxed))
+                },
+                GFP_KERNEL,
+            )?;
+            if early {
+                drop(handle);
+                gate.open();
+                domain.synchronize_full()?;
+            } else {
+                gate.open();
+                domain.synchronize_full()?;
+                drop(handle);
+            }
+        }
+        assert_eq!(drops.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_cancelled_task_has_no_value() -> Result {
+        let domain = domain()?;
+        let ret = kunit::with_full_queue(|| {
+            let handle = domain.schedule_with_handle(|_| 1, GFP_KERNEL)?;
+            assert!(domain.cancel(handle.cookie()));
+            Ok(handle)
+        })?;
+        assert_eq!(ret.join(), Err(ECANCELED));
+        Ok(())
+    }
+
+    #[test]
+    fn out_of_memory_gives_the_closure_back() -> Result {
+        let domain = domain()?;
+        let func = |_: &Context<'_>| 7;
+
+        let ret = kunit::without_memory(|| domain.schedule_with_handle(func, GFP_NOWAIT));
+        let Err(SubmitError { error, task }) = ret else {
+            return Err(EINVAL);
+        };
+        assert_eq!(error, ENOMEM);
+        domain.close();
+        let ret = domain.schedule_with_handle(task, GFP_KERNEL);
+        assert!(matches!(ret, Err(e) if e.error == ESHUTDOWN));
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_error_in_cookie_order_is_kept() -> Result {
+        let domain = domain()?;
+        let (gate, ran) = (Gate::new()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
+
+        // The one with the lowest cookie fails last.
+        for error in [None, Some(EIO), Some(ENXIO), None] {
+            let (g, r) = (gate.clone(), ran.clone());
+            domain.schedule_fallible(
+                move |_| {
+                    if error == Some(EIO) {
+                        g.wait();
+                    }
+                    r.add(1, Relaxed);
+                    error.map_or(Ok(()), Err)
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        assert!(kunit::eventually(|| ran.load(Relaxed) == 3));
+        gate.open();
+        assert_eq!(domain.synchronize_result(), Err(EIO));
+        assert_eq!(ran.load(Relaxed), 4);
+        assert_eq!(domain.synchronize_result(), Ok(()));
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A task runs in another thread, and must not own what cannot go there.
+
+use async_domain::AsyncDomain;
+use kernel::{
+    prelude::*,
+    types::NotThreadSafe, //
+};
+
+#[cfg(wicked)]
+struct Bound(NotThreadSafe);
+#[cfg(not(wicked))]
+struct Bound(());
+
+fn submit(domain: &AsyncDomain, bound: Bound) -> Result {
+    // error[E0277]: cannot be sent between threads safely
+    domain.schedule(move |_| drop(bound), GFP_KERNEL)?;
+    Ok(())
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A task's context is of no use when the task is over, and must not be kept.
+
+use async_domain::{
+    AsyncDomain,
+    Cookie, //
+};
+#[cfg(wicked)]
+use async_domain::Context;
+use kernel::prelude::*;
+
+#[cfg(wicked)]
+fn keep(domain: &AsyncDomain) -> Result<Option<Cookie>> {
+    let mut kept: Option<&Context<'_>> = None;
+
+    domain.scope(|scope| {
+        scope
+            // error[E0521]: borrowed data escapes outside of closure
+            .schedule(|context| kept = Some(context), GFP_KERNEL)
+            .map(|_| ())
+    })?;
+    Ok(kept.map(|context| context.cookie()))
+}
+
+#[cfg(not(wicked))]
+fn keep(domain: &AsyncDomain) -> Result<Option<Cookie>> {
+    let mut kept: Option<Cookie> = None;
+
+    domain.scope(|scope| {
+        scope
+            .schedule(|context| kept = Some(context.cookie()), GFP_KERNEL)
+            .map(|_| ())
+    })?;
+    Ok(kept)
+}

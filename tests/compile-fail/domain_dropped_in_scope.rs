@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A domain that somebody waits for cannot be dropped.
+
+use async_domain::AsyncDomain;
+use kernel::prelude::*;
+
+fn run(domain: Pin<KBox<AsyncDomain>>) -> Result {
+    domain.scope(|scope| -> Result {
+        scope.schedule(|_| (), GFP_KERNEL)?;
+        #[cfg(wicked)]
+        // error[E0505]: cannot move out of `domain` because it is borrowed
+        drop(domain);
+        Ok(())
+    })?;
+    #[cfg(not(wicked))]
+    drop(domain);
+    Ok(())
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A header is pinned with its structure.
+
+use async_domain::{
+    impl_has_task,
+    Context,
+    TaskHeader,
+    TaskItem, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+#[pin_data]
+struct Request {
+    #[cfg_attr(not(wicked), pin)]
+    task: TaskHeader<Self>,
+}
+
+impl_has_task! {
+    impl HasTask<Self> for Request { self.task }
+}
+
+impl TaskItem for Request {
+    type Pointer = Arc<Self>;
+
+    fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+}
+
+fn make() -> Result<Arc<Request>> {
+    Arc::pin_init(
+        pin_init!(Request {
+            // error[E0277]: Init<TaskHeader<Request>
+            task <- TaskHeader::new(),
+        }),
+        GFP_KERNEL,
+    )
+}

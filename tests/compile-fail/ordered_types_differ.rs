@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `retire` takes what `work` returns, and nothing else.
+
+use async_domain::AsyncDomain;
+use kernel::prelude::*;
+
+#[cfg(wicked)]
+type Retired = i64;
+#[cfg(not(wicked))]
+type Retired = i32;
+
+fn submit(domain: &AsyncDomain) -> Result {
+    // error[E0631]: type mismatch in closure arguments
+    domain.schedule_ordered(|_| 1_i32, |_: Retired, _: &_| (), GFP_KERNEL)?;
+    Ok(())
+}

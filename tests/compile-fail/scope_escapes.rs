@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A scope cannot be kept: nobody would wait for what is submitted to it later.
+
+use async_domain::AsyncDomain;
+use kernel::prelude::*;
+
+fn keep(domain: &AsyncDomain) -> Result {
+    #[cfg(wicked)]
+    // error: lifetime may not live long enough
+    domain.scope(|scope| scope).schedule(|_| (), GFP_KERNEL)?;
+    #[cfg(not(wicked))]
+    domain.scope(|scope| scope.schedule(|_| (), GFP_KERNEL).map(|_| ()))?;
+    Ok(())
+}

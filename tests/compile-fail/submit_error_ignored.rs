@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A submission that fails gives the closure back, which must not go unnoticed.
+
+use async_domain::AsyncDomain;
+use kernel::prelude::*;
+
+fn submit(domain: &AsyncDomain) -> Result {
+    #[cfg(wicked)]
+    // error[unused_must_use]: unused `Result` that must be used
+    domain.schedule(|_| (), GFP_KERNEL);
+    #[cfg(not(wicked))]
+    domain.schedule(|_| (), GFP_KERNEL)?;
+    Ok(())
+}
