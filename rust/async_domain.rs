@@ -48,14 +48,16 @@ module! {
 /// What the loaded module owns. Dropped in this order.
 struct AsyncDomainModule {
     _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
-    _queue: queue::Queue,
+    _tasks: queue::Queue,
+    _retirement: queue::Queue,
     _shared: keyed::SharedTable,
 }
 
 impl kernel::Module for AsyncDomainModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self {
-            _queue: queue::Queue::new()?,
+            _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
+            _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,
             _shared: keyed::SharedTable::new()?,
             _notifier: ffi::ModuleNotifier::new()?,
         })

@@ -75,10 +75,19 @@ use crate::{
     wait::WaitQueue, //
 };
 use cookie::AllBelow;
-use core::marker::PhantomPinned;
+use core::{
+    marker::PhantomPinned,
+    ptr, //
+};
 use kernel::{
     prelude::*,
-    sync::LockClassKey,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        LockClassKey, //
+    },
     types::Opaque, //
 };
 use pending::Pending;
@@ -128,13 +137,13 @@ pub const DEFAULT_LIMIT: usize = 32768;
 ///
 /// # Invariants
 ///
-/// `owner` is null or the module in which the domain was made, which is valid as long as the domain
-/// is in the registry or has unfinished tasks.
+/// `owner` is null or the module in which the domain was made, which is valid: it is set to null
+/// before that module's memory is freed.
 pub struct AsyncDomain {
     queue: WaitQueue<State, AllBelow>,
     registry: registry::Links,
     exclusive: bool,
-    owner: *mut ffi::module,
+    owner: Atomic<*mut ffi::module>,
     lockdep: Opaque<ffi::lockdep_map>,
     _pin: PhantomPinned,
 }
@@ -237,9 +246,9 @@ impl AsyncDomain {
         // a reference on it.
         unsafe {
             WaitQueue::init_raw(&raw mut (*slot).queue, state, name, keys[0]);
-            (&raw mut (*slot).registry).write(registry::Links::new(exclusive));
+            (&raw mut (*slot).registry).write(registry::Links::new());
             (&raw mut (*slot).exclusive).write(exclusive);
-            (&raw mut (*slot).owner).write(owner);
+            (&raw mut (*slot).owner).write(Atomic::new(owner));
             ffi::lockdep_init_map(
                 Opaque::cast_into(&raw const (*slot).lockdep),
                 name.as_char_ptr(),
@@ -248,8 +257,15 @@ impl AsyncDomain {
         }
     }
 
+    /// The module that made the domain; null if it is gone, or is the kernel itself.
     fn owner(&self) -> *mut ffi::module {
-        self.owner
+        self.owner.load(Relaxed)
+    }
+
+    /// The module that made the domain goes: whoever still holds the domain cannot use it any more.
+    fn disown(&self) {
+        self.close();
+        self.owner.store(ptr::null_mut(), Relaxed);
     }
 
     fn registry(&self) -> &registry::Links {
@@ -314,7 +330,8 @@ impl AsyncDomain {
 }
 
 impl Drop for AsyncDomain {
-    /// Refuses new tasks and waits for the others; may sleep.
+    /// Refuses new tasks and waits for the others; may sleep. A domain that is certain to be empty
+    /// may be dropped in an interrupt.
     ///
     /// If the calling thread is inside tasks of this very domain, then these cannot be waited for:
     /// they count as finished from now on, which is reported in the kernel log. Nothing of the
@@ -335,7 +352,12 @@ impl Drop for AsyncDomain {
 
         if let Some(task) = next {
             // SAFETY: The task belongs to us, and was left by its worker when it became ready.
-            unsafe { task::Task::enqueue(task, ffi::NUMA_NO_NODE) };
+            unsafe { task::Task::retire_elsewhere(task) };
+        }
+        // SAFETY: It may always be called.
+        if !unsafe { ffi::in_task() } && self.frontier() < Cookie::UNUSED {
+            // There is no way to wait, and no way to go on.
+            panic!("a domain with unfinished tasks is dropped in an interrupt");
         }
         if own > 0 {
             pr_warn!("a task drops its own domain, which cannot wait for it\n");
@@ -343,7 +365,7 @@ impl Drop for AsyncDomain {
             self.lockdep_drain();
         }
         self.wait_unused();
-        registry::leave(self, self.exclusive);
+        registry::leave(self);
         if let Some((cookie, error)) = self.take_error() {
             Self::log_unseen_error(cookie, error);
         }

@@ -28,6 +28,7 @@ pub(crate) use kernel::bindings::{
     lockdep_map,
     module,
     module_put,
+    module_state_MODULE_STATE_COMING,
     queue_work_node,
     queue_work_on,
     schedule_timeout,
@@ -69,23 +70,22 @@ mod generated {
     include!(env!("ASYNC_DOMAIN_BINDINGS"));
 }
 
-/// Returns the `struct module` of the crate into which this function is inlined; null if that
-/// crate is built into the kernel.
+/// Returns the `struct module` of the crate into which this function is inlined.
 ///
 /// `__this_module` is a different object in every module, and the linker resolves it per module:
 /// what is inlined into a consumer names the consumer. This is C's `THIS_MODULE`, and the reason
-/// why everything between a consumer and this function is `#[inline(always)]` or generic over one
-/// of the consumer's types.
+/// why everything between a consumer and this function is `#[inline]`.
+///
 #[inline(always)]
 pub(crate) const fn this_module() -> *mut module {
     #[cfg(MODULE)]
     {
         &raw mut kernel::bindings::__this_module
     }
+    // What decides is how this crate is compiled: consumers that are modules, of a library that is
+    // not, would all get null, and could be unloaded under their tasks.
     #[cfg(not(MODULE))]
-    {
-        core::ptr::null_mut()
-    }
+    compile_error!("async_domain cannot be built into the kernel, only as a module");
 }
 
 /// Handles a wake-up of one entry of a wait queue: the `func` of `struct wait_queue_entry`.

@@ -83,6 +83,21 @@ void async_domain_helper_registry_unlock(unsigned long flags)
 	spin_unlock_irqrestore(&registry_lock, flags);
 }
 
+static DEFINE_SPINLOCK(spill_lock);
+
+unsigned long async_domain_helper_spill_lock(void)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&spill_lock, flags);
+	return flags;
+}
+
+void async_domain_helper_spill_unlock(unsigned long flags)
+{
+	spin_unlock_irqrestore(&spill_lock, flags);
+}
+
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
 					  struct lock_class_key *key)
 {

@@ -28,6 +28,8 @@ bool async_domain_helper_list_empty_careful(struct list_head *entry);
 
 unsigned long async_domain_helper_registry_lock(void);
 void async_domain_helper_registry_unlock(unsigned long flags);
+unsigned long async_domain_helper_spill_lock(void);
+void async_domain_helper_spill_unlock(unsigned long flags);
 
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
 					  struct lock_class_key *key);

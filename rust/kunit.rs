@@ -194,7 +194,7 @@ pub(crate) fn allow_signal(signal: u32) {
 /// meanwhile starts.
 pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     // SAFETY: The queue exists while the module is loaded; two is a valid limit for the two blockers.
-    unsafe { ffi::workqueue_set_max_active(queue::raw(), 1) };
+    unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), 1) };
     let domain = Arc::pin_init(crate::new_async_domain!("blockers", exclusive), GFP_KERNEL)?;
     let gate = Gate::new()?;
     let running = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
@@ -217,7 +217,7 @@ pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     gate.open();
     domain.synchronize_full()?;
     // SAFETY: As above.
-    unsafe { ffi::workqueue_set_max_active(queue::raw(), queue::MAX_ACTIVE) };
+    unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), queue::MAX_ACTIVE) };
     ret
 }
 

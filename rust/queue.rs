@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's own workqueue: allocate, enqueue, drain.
+//! The module's own workqueues: allocate, enqueue, drain.
 //!
-//! The safe workqueue API of the kernel crate can enqueue on the kernel's shared queues only. A
-//! queue of our own has a concurrency limit that is chosen for tasks that wait for one another,
-//! and can be drained when the module goes.
+//! The safe workqueue API of the kernel crate can enqueue on the kernel's shared queues only. Queues
+//! of our own have a concurrency limit that is chosen for tasks that wait for one another, and can be
+//! drained when the module goes. There are two: one for tasks, and one for what other tasks may be
+//! waiting for while they hold all places of the first, and which never waits itself.
 //!
 //! # Concurrency
 //!
-//! Items of an unbound queue start in the order in which they were queued, as long as fewer than
-//! `max_active` of them run. The queue asks for the largest limit that the kernel has
-//! ([`MAX_ACTIVE`]); a NUMA node's share of it is in proportion to its CPUs, and never less than
-//! eight (`min_active`, which modules cannot raise). A task may therefore wait for *earlier* tasks
-//! of its domain at any depth: the lowest unfinished task has always been started before every
-//! task that waits for it, because a domain queues its tasks in cookie order under its lock.
+//! An unbound queue runs up to `max_active` items of a NUMA node at a time. The queues ask for the
+//! largest limit that the kernel has ([`MAX_ACTIVE`]); a node's share of it is in proportion to its
+//! CPUs, and never less than eight (`min_active`, which modules cannot raise).
+//!
+//! A task may wait for *earlier* tasks of its domain, at any depth, without a deadlock: the lowest
+//! unfinished task is running, or gets the next place but a few. A domain queues its tasks in cookie
+//! order, under its lock; items that find no place wait in the order in which they came, one line for
+//! each group of CPUs of the node that shares a worker pool, and these groups are served in turn. So
+//! the lowest task is at the head of its line, and there is no deadlock as long as a node's share is
+//! not smaller than the number of its groups (its last-level caches, by default). Tasks that wait for
+//! anything else, such as later tasks or tasks of other domains, can exhaust the places.
+//!
+//! The queues have no rescuer (`WQ_MEM_RECLAIM`): do not use them on the way to free memory.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -30,25 +38,31 @@ use kernel::{
 /// The largest number of tasks that can run or block at the same time (C's `WQ_MAX_ACTIVE`).
 pub(crate) const MAX_ACTIVE: c_int = 2048;
 
-/// The queue while the module is loaded, null before and after.
+/// A workqueue while the module is loaded, null before and after.
 ///
 /// Nobody reads it at other times: consumers depend on this module, so that they are loaded after
 /// its init function and unloaded before its exit function.
-static WORKQUEUE: Atomic<*mut ffi::workqueue_struct> = Atomic::new(ptr::null_mut());
+pub(crate) struct Workqueue(Atomic<*mut ffi::workqueue_struct>);
 
-/// Owns the module's workqueue.
-pub(crate) struct Queue(());
+/// Where tasks run.
+pub(crate) static TASKS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
+
+/// Where tasks are retired, and tokens finished, that nobody else can.
+pub(crate) static RETIREMENT: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
+
+/// Owns a workqueue.
+pub(crate) struct Queue(&'static Workqueue);
 
 impl Queue {
-    /// Allocates the queue; fails with `ENOMEM`. There can only be one at a time.
-    pub(crate) fn new() -> Result<Self> {
-        let queue = ffi::alloc_unbound_workqueue(c"async_domain", MAX_ACTIVE);
+    /// Allocates a queue; fails with `ENOMEM`. Each can be allocated once only at a time.
+    pub(crate) fn new(queue: &'static Workqueue, name: &'static CStr) -> Result<Self> {
+        let wq = ffi::alloc_unbound_workqueue(name, MAX_ACTIVE);
 
-        if queue.is_null() {
+        if wq.is_null() {
             return Err(ENOMEM);
         }
-        WORKQUEUE.store(queue, Relaxed);
-        Ok(Self(()))
+        queue.0.store(wq, Relaxed);
+        Ok(Self(queue))
     }
 }
 
@@ -58,8 +72,15 @@ impl Drop for Queue {
         // each one holds a reference on a module that depends on this one, or on this one itself.
         // What is left of the tasks that ran is the end of their work function, in our own text;
         // destroying the queue waits for it.
-        unsafe { ffi::destroy_workqueue(WORKQUEUE.load(Relaxed)) };
-        WORKQUEUE.store(ptr::null_mut(), Relaxed);
+        unsafe { ffi::destroy_workqueue(self.0.raw()) };
+        self.0 .0.store(ptr::null_mut(), Relaxed);
+    }
+}
+
+impl Workqueue {
+    #[inline]
+    pub(crate) fn raw(&self) -> *mut ffi::workqueue_struct {
+        self.0.load(Relaxed)
     }
 }
 
@@ -73,7 +94,7 @@ impl Drop for Queue {
 /// stay valid until its work function has been called. `node` must be a valid node, or none.
 #[inline]
 pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
-    let queue = WORKQUEUE.load(Relaxed);
+    let queue = TASKS.raw();
 
     // SAFETY: The queue exists while any consumer can call this. The item is valid and idle, and the
     // node exists, by the caller's promise.
@@ -84,6 +105,18 @@ pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
             ffi::queue_work_node(node, queue, work);
         }
     }
+}
+
+/// Queues an item that other tasks may be waiting for, behind nothing that waits.
+///
+/// May be called in any context.
+///
+/// # Safety
+///
+/// As [`enqueue`].
+pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
+    // SAFETY: As above.
+    unsafe { ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, RETIREMENT.raw(), work) };
 }
 
 /// Takes an item off the queue; `false` if it is not on it, since a worker has begun with it.
@@ -97,10 +130,4 @@ pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
 pub(crate) unsafe fn cancel(work: *mut ffi::work_struct) -> bool {
     // SAFETY: The item is valid by the caller's promise.
     unsafe { ffi::cancel_work(work) }
-}
-
-/// The queue, for tests.
-#[cfg(ASYNC_DOMAIN_KUNIT)]
-pub(crate) fn raw() -> *mut ffi::workqueue_struct {
-    WORKQUEUE.load(Relaxed)
 }

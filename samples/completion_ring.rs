@@ -14,8 +14,8 @@
 //!   which completes every `period` microseconds, from 10 to 1000000. `EBUSY` while those of an
 //!   earlier call are not complete.
 //! - `ioctl(WAIT, { buffer, nr, min_nr, min_wait, timeout })` waits for at least `min_nr` completions
-//!   and copies up to `nr` to the buffer; returns how many. After `min_wait` milliseconds one is
-//!   enough; after `timeout` milliseconds, if that is not 2^64-1, it returns what there is, or fails
+//!   and copies up to `nr` to the buffer; returns how many. After `min_wait` milliseconds, if that is
+//!   not 0, one is enough; after `timeout` milliseconds, if that is not 2^64-1, it returns what there is, or fails
 //!   with `ETIMEDOUT`. A signal fails it with `EINTR` if there is nothing. `ESHUTDOWN` after `CLOSE`.
 //! - `read()` waits for one completion and reads as many as there are and fit; `EAGAIN` with
 //!   `O_NONBLOCK`. It reads nothing, the end of the file, after `CLOSE`.
@@ -54,8 +54,7 @@ use kernel::{
         MiscDeviceOptions,
         MiscDeviceRegistration, //
     },
-    new_mutex,
-    new_poll_condvar,
+    new_mutex, new_poll_condvar,
     prelude::*,
     sync::{
         atomic::{
@@ -303,10 +302,8 @@ impl Open {
         };
         let mut events = [0; CAPACITY];
 
-        let taken = self
-            .device
-            .ring
-            .wait_min(&mut events[..nr], min_nr, jiffies(min_wait), mode)?;
+        let ring = &self.device.ring;
+        let taken = ring.wait_min(&mut events[..nr], min_nr, jiffies(min_wait), mode)?;
         let buffer = UserPtr::from_addr(usize::try_from(buffer)?);
         let mut writer = UserSlice::new(buffer, taken * size_of::<u64>()).writer();
         for event in &events[..taken] {

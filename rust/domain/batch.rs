@@ -38,6 +38,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any, with `flags` that fit it.
+    #[inline]
     pub fn schedule_batch<F>(
         &self,
         funcs: KVec<F>,
@@ -52,6 +53,7 @@ impl AsyncDomain {
 
 impl Placed<'_> {
     /// See [`AsyncDomain::schedule_batch`].
+    #[inline]
     pub fn schedule_batch<F>(
         self,
         funcs: KVec<F>,
@@ -144,6 +146,7 @@ impl Placed<'_> {
 }
 
 /// Allocates tasks for so many bodies, or none.
+#[inline]
 fn alloc_all<B: closure::Body>(count: usize, flags: Flags) -> Result<Chain> {
     let mut tasks = Chain::new();
 

@@ -7,6 +7,7 @@ use super::{
         flag,
         Node, //
     },
+    scope::Gathering,
     task::{
         task_of,
         Task, //
@@ -68,19 +69,48 @@ impl AsyncDomain {
     }
 }
 
+impl AsyncDomain {
+    /// Runs one task of a scope that no worker has begun with, in the context of the caller; returns
+    /// whether there was one.
+    pub(super) fn help(&self, scope: &Gathering) -> bool {
+        let taken = self.queue.with(|state| {
+            state
+                .pending
+                .iter_back()
+                // SAFETY: Nodes in the list are valid.
+                .filter(|node| unsafe {
+                    task_of(*node).is_some_and(|task| Task::is_of(task, scope))
+                })
+                .find_map(|node| dequeue(state, node))
+        });
+        let Some(task) = taken else {
+            return false;
+        };
+        // SAFETY: It has just been taken back, and belongs to us. We are in process context.
+        unsafe { Task::execute_here(task) };
+        true
+    }
+}
+
 /// Takes a task back from the workqueue; asks it to stop if that cannot be done.
-fn take(_state: &State, node: NonNull<Node>) -> Option<NonNull<Task>> {
+fn take(state: &State, node: NonNull<Node>) -> Option<NonNull<Task>> {
+    // SAFETY: The caller found the node in the list, and holds the lock.
+    unsafe { (*node.as_ptr()).set(flag::STOP) };
+    dequeue(state, node)
+}
+
+/// Takes a task back from the workqueue, if no worker has begun with it.
+fn dequeue(_state: &State, node: NonNull<Node>) -> Option<NonNull<Task>> {
     // SAFETY: The caller found the node in the list, and holds the lock. A task that has been taken
     // back, or is ready or retiring, is not on the queue in order to be run.
     unsafe {
         let flags = &*node.as_ptr();
-
-        flags.set(flag::STOP);
         let task = task_of(node)?;
-        if flags.has(flag::CANCELLED | flag::READY | flag::RETIRING) || !Task::dequeue(task) {
+
+        if flags.has(flag::TAKEN | flag::READY | flag::RETIRING) || !Task::dequeue(task) {
             return None;
         }
-        flags.set(flag::CANCELLED);
+        flags.set(flag::TAKEN);
         Some(task)
     }
 }

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tasks made of closures, in memory that is allocated for them.
+//!
+//! The table of a task's functions names the module that they are in, which is the one that the
+//! compiler instantiates them in. For that to be the submitter also where the kernel is optimised for
+//! size, and crates share instantiations, every generic function between a submitter and the table is
+//! `#[inline]`: such functions are instantiated in each crate that uses them. (A submitter that passes
+//! a `fn` or a boxed closure to a function of another module that is not generic has it run by that
+//! module, and holds only that one.)
 
 use super::{
     task::{

@@ -101,8 +101,8 @@ impl<T: Send + 'static> Handle<T> {
             Ok(matches!(**outcome, Outcome::Pending).then_some(Settled))
         })?;
 
-        self.cell
-            .with(|outcome| match mem::replace(&mut **outcome, Outcome::Taken) {
+        self.cell.with(
+            |outcome| match mem::replace(&mut **outcome, Outcome::Taken) {
                 Outcome::Value(value) => Ok(value),
                 Outcome::Cancelled => {
                     **outcome = Outcome::Cancelled;
@@ -110,7 +110,8 @@ impl<T: Send + 'static> Handle<T> {
                 }
                 // Pending is not seen after the wait, and this is the only handle.
                 Outcome::Pending | Outcome::Taken => Err(ENODATA),
-            })
+            },
+        )
     }
 }
 
@@ -196,6 +197,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any, with `flags` that fit it.
+    #[inline]
     pub fn schedule_with_handle<F, T>(
         &self,
         func: F,
@@ -221,6 +223,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any, with `flags` that fit it.
+    #[inline]
     pub fn schedule_fallible<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) -> Result + Send + 'static,
@@ -296,6 +299,7 @@ impl AsyncDomain {
 
 impl Placed<'_> {
     /// See [`AsyncDomain::schedule_with_handle`].
+    #[inline]
     pub fn schedule_with_handle<F, T>(
         self,
         func: F,
@@ -327,6 +331,7 @@ impl Placed<'_> {
     }
 
     /// See [`AsyncDomain::schedule_fallible`].
+    #[inline]
     pub fn schedule_fallible<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) -> Result + Send + 'static,

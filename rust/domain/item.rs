@@ -80,6 +80,7 @@ unsafe impl<T: ?Sized, const ID: u64> Sync for TaskHeader<T, ID> {}
 
 impl<T: TaskItem<ID>, const ID: u64> TaskHeader<T, ID> {
     /// Makes a header that is not queued.
+    #[inline]
     pub fn new() -> impl PinInit<Self> {
         let init = |slot: *mut Self| {
             // SAFETY: `slot` is valid for writing, and pinned from now on. The functions expect a
@@ -246,6 +247,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any.
+    #[inline]
     pub fn submit<P, const ID: u64>(&self, item: P) -> Result<Cookie, SubmitError<P>>
     where
         P: TaskPointer<ID>,
@@ -257,6 +259,7 @@ impl AsyncDomain {
 
 impl Placed<'_> {
     /// See [`AsyncDomain::submit`].
+    #[inline]
     pub fn submit_item<P, const ID: u64>(self, item: P) -> Result<Cookie, SubmitError<P>>
     where
         P: TaskPointer<ID>,

@@ -1,37 +1,145 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! References on the modules that an unfinished task needs.
+//!
+//! While they are held, `rmmod` of these modules is refused: also when the domain was leaked, or is
+//! `static`, so that nobody waits for its tasks.
+//!
+//! A module whose init function fails is freed whoever refers to it: its reference count is not
+//! asked. So references that are taken while a module is *coming* are counted here as well, and when
+//! the module goes, its memory is not freed before that count is zero (see
+//! [`OwnerGone`](super::OwnerGone)).
 
+use super::registry;
 use crate::ffi;
 use core::{
+    cell::UnsafeCell,
     mem::ManuallyDrop,
     ptr, //
 };
 use kernel::prelude::*;
 
+/// How many modules can be coming, with tasks, at a time.
+const COMING: usize = 64;
+
+/// Modules that had tasks while they were coming, and how many of these references are left.
+struct Coming(UnsafeCell<[(*mut ffi::module, usize); COMING]>);
+
+// SAFETY: It is only touched under the registry's lock.
+unsafe impl Sync for Coming {}
+
+static COMING_MODULES: Coming = Coming(UnsafeCell::new([(ptr::null_mut(), 0); COMING]));
+
+/// Runs `f` with the count of references that a module got when it was coming; fails with `EAGAIN`
+/// if there is no place to count them.
+fn count<R>(module: *mut ffi::module, f: impl FnOnce(&mut usize) -> R) -> Result<R> {
+    registry::locked(|| {
+        // SAFETY: The lock is held.
+        let table = unsafe { &mut *COMING_MODULES.0.get() };
+        let place = table
+            .iter()
+            .position(|&(m, n)| m == module && n > 0)
+            .or_else(|| table.iter().position(|&(_, n)| n == 0));
+        let entry = table.get_mut(place.ok_or(EAGAIN)?).ok_or(EAGAIN)?;
+
+        entry.0 = module;
+        Ok(f(&mut entry.1))
+    })
+}
+
+/// Whether tasks are left that took their reference on this module when it was coming.
+pub(super) fn has_early_tasks(module: *mut ffi::module) -> bool {
+    count(module, |n| *n > 0).unwrap_or(true)
+}
+
+/// A reference on one module; null stands for the kernel itself.
+#[derive(Clone, Copy)]
+struct ModuleRef {
+    module: *mut ffi::module,
+    early: bool,
+}
+
+impl ModuleRef {
+    const NONE: Self = Self {
+        module: ptr::null_mut(),
+        early: false,
+    };
+
+    /// # Safety
+    ///
+    /// `module` must be null or valid.
+    #[inline]
+    unsafe fn get(module: *mut ffi::module) -> Result<Self> {
+        if module.is_null() {
+            return Ok(Self::NONE);
+        }
+        // SAFETY: The module is valid by the caller's promise. It is coming during its own init
+        // function only, in which the caller is, or which waits for the caller; or it is not any
+        // more, which this may not see yet: then one reference too many is counted.
+        let early = unsafe { (&raw const (*module).state).read_volatile() }
+            == ffi::module_state_MODULE_STATE_COMING;
+
+        if early {
+            count(module, |n| *n += 1)?;
+        }
+        // SAFETY: As above.
+        if !unsafe { ffi::try_module_get(module) } {
+            if early {
+                let _ = count(module, |n| *n -= 1);
+            }
+            return Err(ESHUTDOWN);
+        }
+        Ok(Self { module, early })
+    }
+
+    /// # Safety
+    ///
+    /// The reference must come from [`Self::get`], and be put once.
+    #[inline]
+    unsafe fn put(self) {
+        // SAFETY: By the caller's promise the module is null or valid. If the reference is an early
+        // one, the module stays until the count says so, which it does last.
+        unsafe { ffi::module_put(self.module) };
+        if self.early {
+            let _ = count(self.module, |n| *n -= 1);
+        }
+    }
+}
+
 /// References on up to two modules: the one whose code a task runs, and the one whose memory the
 /// domain may be in, if that is another one.
-///
-/// While they are held, `rmmod` of these modules is refused: also when the domain was leaked, or is
-/// `static`, so that nobody waits for its tasks.
 pub(super) struct ModuleRefs {
-    submitter: *mut ffi::module,
-    owner: *mut ffi::module,
+    submitter: ModuleRef,
+    owner: ModuleRef,
 }
 
 // SAFETY: A module's reference count may be changed by any thread.
 unsafe impl Send for ModuleRefs {}
 
+/// [`ModuleRefs`] that somebody else keeps, who knows the submitter.
+#[derive(Clone, Copy)]
+pub(super) struct KeptRefs {
+    early: bool,
+    owner: ModuleRef,
+}
+
+impl KeptRefs {
+    pub(super) const NONE: Self = Self {
+        early: false,
+        owner: ModuleRef::NONE,
+    };
+}
+
 impl ModuleRefs {
     /// Holds nothing.
     pub(super) const fn none() -> Self {
         Self {
-            submitter: ptr::null_mut(),
-            owner: ptr::null_mut(),
+            submitter: ModuleRef::NONE,
+            owner: ModuleRef::NONE,
         }
     }
 
-    /// Takes the references; may be called in any context. Null stands for the kernel itself.
+    /// Takes the references; may be called in any context.
     ///
     /// Fails with `ESHUTDOWN` if a module is being unloaded.
     ///
@@ -42,48 +150,51 @@ impl ModuleRefs {
     pub(super) unsafe fn get(submitter: *mut ffi::module, owner: *mut ffi::module) -> Result<Self> {
         let mut refs = Self::none();
 
-        // SAFETY: `submitter` is null or valid.
-        if !unsafe { ffi::try_module_get(submitter) } {
-            return Err(ESHUTDOWN);
-        }
-        refs.submitter = submitter;
-
-        if owner != submitter {
-            // SAFETY: `owner` is null or valid.
-            if !unsafe { ffi::try_module_get(owner) } {
-                return Err(ESHUTDOWN);
+        // SAFETY: Both are null or valid.
+        unsafe {
+            refs.submitter = ModuleRef::get(submitter)?;
+            if owner != submitter {
+                refs.owner = ModuleRef::get(owner)?;
             }
-            refs.owner = owner;
         }
         Ok(refs)
     }
-}
 
-impl ModuleRefs {
-    /// Keeps the references, and returns the owner's module if it is not the submitter's.
+    /// Gives the references to somebody else to keep.
     #[inline]
-    pub(super) fn into_owner(self) -> *mut ffi::module {
-        ManuallyDrop::new(self).owner
+    pub(super) fn into_kept(self) -> KeptRefs {
+        let refs = ManuallyDrop::new(self);
+
+        KeptRefs {
+            early: refs.submitter.early,
+            owner: refs.owner,
+        }
     }
 
     /// Takes over references that were kept.
     ///
     /// # Safety
     ///
-    /// They must come from [`Self::into_owner`], with this submitter, and be taken over once.
+    /// They must come from [`Self::into_kept`], with this submitter, and be taken over once.
     #[inline]
-    pub(super) unsafe fn from_raw(submitter: *mut ffi::module, owner: *mut ffi::module) -> Self {
-        Self { submitter, owner }
+    pub(super) unsafe fn from_kept(submitter: *mut ffi::module, kept: KeptRefs) -> Self {
+        Self {
+            submitter: ModuleRef {
+                module: submitter,
+                early: kept.early,
+            },
+            owner: kept.owner,
+        }
     }
 }
 
 impl Drop for ModuleRefs {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Each is null, or a module on which `get` has taken a reference.
+        // SAFETY: `get` has taken these references.
         unsafe {
-            ffi::module_put(self.submitter);
-            ffi::module_put(self.owner);
+            self.submitter.put();
+            self.owner.put();
         }
     }
 }

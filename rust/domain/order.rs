@@ -17,10 +17,7 @@ use super::{
     Cookie,
     State, //
 };
-use crate::{
-    ffi,
-    wait::Locked, //
-};
+use crate::wait::Locked;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
@@ -144,7 +141,7 @@ impl AsyncDomain {
         // left by its worker when it became ready.
         unsafe {
             if let Some(task) = self.finish(node) {
-                Task::enqueue(task, ffi::NUMA_NO_NODE);
+                Task::retire_elsewhere(task);
             }
         }
     }

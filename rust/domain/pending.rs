@@ -35,8 +35,8 @@ pub(super) mod flag {
     pub(in super::super) const READY: u32 = 1 << 2;
     /// Somebody has been given the task to run its in-order part.
     pub(in super::super) const RETIRING: u32 = 1 << 3;
-    /// The task has never been given to a worker, or has been taken back.
-    pub(in super::super) const CANCELLED: u32 = 1 << 4;
+    /// The task has been taken back from the workqueue.
+    pub(in super::super) const TAKEN: u32 = 1 << 4;
 }
 
 impl Node {
@@ -54,6 +54,17 @@ impl Node {
     #[inline]
     pub(super) fn cookie(&self) -> Cookie {
         self.cookie
+    }
+
+    /// The cookie of a node whose neighbours may be changing.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be valid, and stay in its list.
+    #[inline]
+    pub(super) unsafe fn cookie_of(node: *const Self) -> Cookie {
+        // SAFETY: The caller promises that the node is valid. The cookie does not change.
+        unsafe { (&raw const (*node).cookie).read() }
     }
 
     /// Whether any of these flags is set.
@@ -166,7 +177,7 @@ impl Pending {
     }
 
     /// Puts another node, which gets the cookie and the flags but [`flag::TASK`], in the place of a
-    /// node.
+    /// task's node, which is then as if it were new.
     ///
     /// # Safety
     ///
@@ -185,6 +196,7 @@ impl Pending {
             (*new).next = next;
             (*new).cookie = cookie;
             (*new).set((*old).flags.load(Relaxed) & !flag::TASK);
+            (*old).flags.store(flag::TASK, Relaxed);
             if next.is_null() {
                 self.last = new;
             } else {

@@ -82,16 +82,22 @@ mod tests {
         // SAFETY: It may always be called.
         let nodes = unsafe { ffi::nr_online_nodes() };
         assert_eq!(nodes, 2);
-        for node in 0..nodes {
-            for _ in 0..20 {
-                let ran_on = domain.on_node(node)?.schedule_with_handle(
-                    // SAFETY: It may always be called.
-                    |_| unsafe { ffi::numa_node_id() },
-                    GFP_KERNEL,
-                )?;
-                assert_eq!(ran_on.join(), Ok(node));
+        // The workqueue wakes a worker there, but the scheduler may move it. If the node did not
+        // matter, then one half of them would be where they should.
+        let mut there = 0;
+        for i in 0..100 {
+            let node = i % nodes;
+            let ran_on = domain.on_node(node)?.schedule_with_handle(
+                // SAFETY: It may always be called.
+                |_| unsafe { ffi::numa_node_id() },
+                GFP_KERNEL,
+            )?;
+            if ran_on.join()? == node {
+                there += 1;
             }
         }
+        pr_info!("{there} of 100 tasks ran on their node\n");
+        assert!(there >= 75);
         Ok(())
     }
 
@@ -102,7 +108,9 @@ mod tests {
         assert!(matches!(domain.on_node(-1), Err(e) if e == EINVAL));
         assert!(matches!(domain.on_node(i32::MAX), Err(e) if e == EINVAL));
         // One that could be, but is not there.
-        let ran = domain.on_node(3)?.schedule_with_handle(|_| true, GFP_KERNEL)?;
+        let ran = domain
+            .on_node(3)?
+            .schedule_with_handle(|_| true, GFP_KERNEL)?;
         assert_eq!(ran.join(), Ok(true));
         Ok(())
     }

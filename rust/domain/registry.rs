@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registered domains, which [`synchronize_all`] waits for.
+//! The registry of domains: what [`synchronize_all`] waits for, and what is left of a module that
+//! goes.
 //!
 //! A domain is entered when it is first used, so that no task but the first pays for it, and taken
 //! out when it is dropped. A domain that is never dropped, since it was leaked or is `static`, is
 //! taken out when the module goes that made it. Nothing is shared between domains otherwise.
 //!
-//! `synchronize_all` *visits* one domain after the other. A visited domain is not empty, although it
-//! may have no task: its frontier is [`Cookie::IDLE`], not [`Cookie::UNUSED`], and whoever wants it
-//! gone waits for the latter.
+//! `synchronize_all` *visits* one domain after the other, but for the exclusive ones. A visited domain
+//! is not unused, although it may have no task: its frontier is [`Cookie::IDLE`], not
+//! [`Cookie::UNUSED`], and whoever wants it gone waits for the latter.
 
 use super::{
+    modules,
+    running::Run,
     AsyncDomain,
     Cookie, //
 };
@@ -31,26 +34,45 @@ use kernel::{
         },
         Atomic, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
 /// The part of a domain that the registry uses.
+///
+/// # Invariants
+///
+/// `list` is touched under the registry's lock only. While `linked`, the domain is in the list, and
+/// its neighbours are valid.
 pub(super) struct Links {
-    /// Whether the domain is in the registry, or wants not to be.
-    settled: Atomic<bool>,
-    links: UnsafeCell<(*const AsyncDomain, *const AsyncDomain)>,
+    /// Whether the domain has ever been entered.
+    entered: Atomic<bool>,
+    list: UnsafeCell<List>,
+}
+
+struct List {
+    linked: bool,
+    prev: *const AsyncDomain,
+    next: *const AsyncDomain,
 }
 
 impl Links {
-    /// Makes links for a domain that is not in the registry; `exclusive` ones never will be.
-    pub(super) const fn new(exclusive: bool) -> Self {
+    /// Makes links for a domain that is not in the registry.
+    pub(super) const fn new() -> Self {
         Self {
-            settled: Atomic::new(exclusive),
-            links: UnsafeCell::new((ptr::null(), ptr::null())),
+            entered: Atomic::new(false),
+            list: UnsafeCell::new(List {
+                linked: false,
+                prev: ptr::null(),
+                next: ptr::null(),
+            }),
         }
     }
 }
 
-/// The first registered domain.
+/// The first domain in the list.
 struct First(UnsafeCell<*const AsyncDomain>);
 
 // SAFETY: It is only touched under the registry's lock.
@@ -69,10 +91,23 @@ pub(super) fn locked<R>(f: impl FnOnce() -> R) -> R {
     ret
 }
 
-/// Enters the domain into the registry, unless it is exclusive or there already.
+/// All domains.
+///
+/// # Safety
+///
+/// The registry's lock must be held as long as the iterator is used, and the domains not be used
+/// longer unless they are visited.
+unsafe fn domains() -> impl Iterator<Item = &'static AsyncDomain> {
+    // SAFETY: The lock is held, and domains in the list are valid.
+    core::iter::successors(unsafe { (*FIRST.0.get()).as_ref() }, |domain| unsafe {
+        (*domain.registry().list.get()).next.as_ref()
+    })
+}
+
+/// Enters the domain into the registry, unless that has been done.
 #[inline]
 pub(super) fn enter(domain: &AsyncDomain) {
-    if !domain.registry().settled.load(Acquire) {
+    if !domain.registry().entered.load(Acquire) {
         enter_slow(domain);
     }
 }
@@ -80,7 +115,7 @@ pub(super) fn enter(domain: &AsyncDomain) {
 #[cold]
 fn enter_slow(domain: &AsyncDomain) {
     locked(|| {
-        if domain.registry().settled.load(Acquire) {
+        if domain.registry().entered.load(Acquire) {
             return;
         }
         // SAFETY: The lock is held. Domains in the list are valid: they are taken out before they
@@ -88,49 +123,52 @@ fn enter_slow(domain: &AsyncDomain) {
         unsafe {
             let first = *FIRST.0.get();
 
-            *domain.registry().links.get() = (ptr::null(), first);
+            *domain.registry().list.get() = List {
+                linked: true,
+                prev: ptr::null(),
+                next: first,
+            };
             if let Some(first) = first.as_ref() {
-                (*first.registry().links.get()).0 = domain;
+                (*first.registry().list.get()).prev = domain;
             }
             *FIRST.0.get() = domain;
         }
-        domain.registry().settled.store(true, Release);
+        domain.registry().entered.store(true, Release);
     });
 }
 
-/// Takes the domain out of the registry.
+/// Takes the domain out of the list, if it is there.
 ///
 /// # Safety
 ///
-/// The registry's lock must be held, and the domain must be in the registry.
+/// The registry's lock must be held.
 unsafe fn unlink(domain: &AsyncDomain) {
-    // SAFETY: The lock is held, and the domain and its neighbours in the list are valid.
+    // SAFETY: The lock is held, and the domain's neighbours in the list are valid.
     unsafe {
-        let (prev, next) = *domain.registry().links.get();
+        let list = &mut *domain.registry().list.get();
 
-        match prev.as_ref() {
-            Some(prev) => (*prev.registry().links.get()).1 = next,
-            None => *FIRST.0.get() = next,
+        if !core::mem::replace(&mut list.linked, false) {
+            return;
         }
-        if let Some(next) = next.as_ref() {
-            (*next.registry().links.get()).0 = prev;
+        match list.prev.as_ref() {
+            Some(prev) => (*prev.registry().list.get()).next = list.next,
+            None => *FIRST.0.get() = list.next,
+        }
+        if let Some(next) = list.next.as_ref() {
+            (*next.registry().list.get()).prev = list.prev;
         }
     }
 }
 
 /// Takes a domain that is being dropped, and has no task left, out of the registry; waits for its
 /// visitors.
-pub(super) fn leave(domain: &AsyncDomain, exclusive: bool) {
-    if exclusive || !domain.registry().settled.load(Acquire) {
-        // Never entered: there is no visitor.
-        return;
-    }
+pub(super) fn leave(domain: &AsyncDomain) {
     while !locked(|| {
         // A visitor comes with the registry's lock held. Without one now, and none after we have
         // left the list, there will be none.
         let unused = domain.frontier() == Cookie::UNUSED;
         if unused {
-            // SAFETY: The lock is held, and the domain was entered.
+            // SAFETY: The lock is held.
             unsafe { unlink(domain) };
         }
         unused
@@ -152,74 +190,80 @@ pub(super) fn leave(domain: &AsyncDomain, exclusive: bool) {
 ///
 /// Process context; may sleep.
 pub fn synchronize_all() -> Result {
+    if Run::any(|run| run.domain().is_some_and(|domain| !domain.exclusive)) {
+        return Err(EDEADLK);
+    }
     while visit_all()? {}
     Ok(())
+}
+
+/// The first of the domains that is not exclusive, visited.
+fn visit(mut domains: impl Iterator<Item = &'static AsyncDomain>) -> Option<&'static AsyncDomain> {
+    domains
+        .find(|domain| !domain.exclusive)
+        .inspect(|domain| domain.visit())
 }
 
 /// Waits for each registered domain in turn; returns whether there was anything to wait for.
 fn visit_all() -> Result<bool> {
     let mut waited = false;
-    let mut ret = Ok(());
-    // SAFETY: The lock is held, and domains in the list are valid.
-    let mut next = locked(|| unsafe { (*FIRST.0.get()).as_ref() }.inspect(|d| d.visit()));
+    // SAFETY: The lock is held, and the domain is visited.
+    let mut current = locked(|| visit(unsafe { domains() }));
 
-    while let Some(domain) = next {
-        if ret.is_ok() && domain.frontier() < Cookie::IDLE {
+    while let Some(domain) = current {
+        let ret = if domain.frontier() < Cookie::IDLE {
             waited = true;
-            ret = domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE);
-        }
+            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE)
+        } else {
+            Ok(())
+        };
 
-        next = locked(|| {
-            // SAFETY: The lock is held; the domain is still in the list, since it has a visitor, and
-            // its successor is valid.
-            let next = unsafe { (*domain.registry().links.get()).1.as_ref() };
+        current = locked(|| {
+            // SAFETY: The lock is held. The domain is still in the list, since it has a visitor.
+            let rest = unsafe { domains() }
+                .skip_while(|other| !ptr::eq(*other, domain))
+                .skip(1);
+            let next = if ret.is_ok() { visit(rest) } else { None };
 
-            if let Some(next) = next {
-                next.visit();
-            }
             domain.end_visit();
             next
         });
-        if ret.is_err() {
-            // Leave the one that has just been visited, and go no further.
-            if let Some(domain) = next.take() {
-                domain.end_visit();
-            }
-        }
+        ret?;
     }
-    ret.map(|()| waited)
+    Ok(waited)
 }
 
-/// Takes the domains of a module out of the registry when the module goes.
+/// Sees to it that nothing of a module is used any more when it goes.
 pub(crate) struct OwnerGone;
 
 impl ffi::ModuleGoing for OwnerGone {
     fn going(module: *mut ffi::module) {
-        loop {
-            // A domain of this module that is still there was leaked or is static. It has no task:
-            // each one would hold the module. It may have a visitor.
-            let visited = locked(|| {
-                // SAFETY: The lock is held, and domains in the list are valid.
-                let mut next = unsafe { (*FIRST.0.get()).as_ref() };
+        // Tasks that were submitted by an init function that has failed.
+        while modules::has_early_tasks(module) {
+            fsleep(Delta::from_millis(1));
+        }
 
-                while let Some(domain) = next {
-                    // SAFETY: As above.
-                    next = unsafe { (*domain.registry().links.get()).1.as_ref() };
-                    if ptr::eq(domain.owner(), module) {
-                        if domain.frontier() != Cookie::UNUSED {
-                            return Some(domain);
-                        }
-                        // SAFETY: The lock is held, and the domain was entered.
-                        unsafe { unlink(domain) };
-                    }
+        // A domain of this module that is still there was leaked, is static, or is held by another
+        // module. It has no task: each one would hold this module. It may have a visitor. It is not
+        // touched without the lock, since whoever holds it may drop it.
+        while locked(|| {
+            // SAFETY: The lock is held.
+            let owned = unsafe { domains() }.filter(|domain| ptr::eq(domain.owner(), module));
+
+            let mut left = false;
+            for domain in owned {
+                if domain.frontier() == Cookie::UNUSED {
+                    domain.disown();
+                    // SAFETY: The lock is held. The iterator has not gone on yet, and what it goes
+                    // on to is what the domain's own link says, which stays.
+                    unsafe { unlink(domain) };
+                } else {
+                    left = true;
                 }
-                None
-            });
-
-            match visited {
-                Some(domain) => domain.wait_unused(),
-                None => return,
             }
+            left
+        }) {
+            fsleep(Delta::from_millis(1));
         }
     }
 }

@@ -7,7 +7,11 @@
 //! its tasks. A thread can be inside several: a task may run others in its own context.
 //!
 //! Each running task has a [`Run`] on the stack of the thread that runs it, and a table has one slot
-//! for each such thread, with its innermost `Run`. A slot is taken and given back without a lock.
+//! for each such thread, with its innermost `Run`. A slot is taken and given back without a lock. A
+//! thread that finds none near its place puts its `Run` into a list, which has one.
+//!
+//! All of this is for process context: an interrupt is not inside the tasks of the thread that it
+//! interrupts.
 
 use super::{
     cookie::Cookie,
@@ -37,7 +41,7 @@ use kernel::sync::atomic::{
 /// The number of slots, a power of two: a few times as many as there usually are running tasks.
 const SLOTS: usize = 1024;
 
-/// How many slots a thread tries before it goes without one.
+/// How many slots a thread tries.
 const PROBES: usize = 16;
 
 /// One running task, on the stack of the thread that runs it.
@@ -50,7 +54,11 @@ pub(super) struct Run {
     domain: Cell<*const AsyncDomain>,
     node: *mut Node,
     cookie: Cookie,
+    /// The task that the thread was inside of before.
     outer: *const Run,
+    /// For a `Run` in the list: its thread, and the next one.
+    thread: *mut ffi::task_struct,
+    next: Cell<*const Run>,
 }
 
 /// The slot of one thread that runs tasks.
@@ -74,12 +82,41 @@ static TABLE: [Slot; SLOTS] = [const {
     }
 }; SLOTS];
 
+/// The innermost tasks of threads that found no slot.
+///
+/// # Invariants
+///
+/// Touched under its lock only; all in the list are valid.
+struct Spill {
+    first: UnsafeCell<*const Run>,
+    len: Atomic<usize>,
+}
+
+// SAFETY: By the type invariant.
+unsafe impl Sync for Spill {}
+
+static SPILL: Spill = Spill {
+    first: UnsafeCell::new(ptr::null()),
+    len: Atomic::new(0),
+};
+
+/// Runs `f` with the lock of the list held and interrupts off: it is taken under domains' locks.
+fn spill<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: The lock is a static one, which is given back below, last in, first out.
+    let flags = unsafe { ffi::spill_lock() };
+    let ret = f();
+    // SAFETY: As above.
+    unsafe { ffi::spill_unlock(flags) };
+    ret
+}
+
 /// The slots in which a thread may be found.
 fn slots(thread: *mut ffi::task_struct) -> impl Iterator<Item = &'static Slot> {
     // Fibonacci hashing: the upper bits of the product depend on all bits of the address.
-    let hash = (thread as usize).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - 10);
+    let hash = (thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2());
 
-    (0..PROBES).map(move |i| &TABLE[(hash + i) & (SLOTS - 1)])
+    // CAST: The hash is below the number of slots.
+    (0..PROBES).map(move |i| &TABLE[(hash as usize + i) & (SLOTS - 1)])
 }
 
 /// Returns the slot of the current thread, if it has one.
@@ -88,6 +125,45 @@ fn find() -> Option<&'static Slot> {
     let thread = unsafe { ffi::get_current() };
 
     slots(thread).find(|slot| slot.thread.load(Relaxed) == thread)
+}
+
+/// Returns the innermost task of the current thread.
+fn innermost() -> *const Run {
+    // SAFETY: It may always be called.
+    if !unsafe { ffi::in_task() } {
+        return ptr::null();
+    }
+    if let Some(slot) = find() {
+        // SAFETY: By the type invariant: the slot is ours.
+        return unsafe { *slot.innermost.get() };
+    }
+    if SPILL.len.load(Relaxed) == 0 {
+        return ptr::null();
+    }
+    // SAFETY: It may always be called.
+    let thread = unsafe { ffi::get_current() };
+
+    spill(|| {
+        // SAFETY: The lock is held.
+        let mut run = unsafe { *SPILL.first.get() };
+
+        // SAFETY: What is in the list is valid.
+        while let Some(r) = unsafe { run.as_ref() } {
+            if r.thread == thread {
+                break;
+            }
+            run = r.next.get();
+        }
+        run
+    })
+}
+
+/// Where a [`Run`] is found by its thread.
+enum Place {
+    Slot(&'static Slot),
+    Spill,
+    /// Nowhere: in an interrupt.
+    None,
 }
 
 impl Run {
@@ -99,7 +175,7 @@ impl Run {
     ///
     /// - `node` must be valid, and in the order of `domain`, unless that is null; both must stay
     ///   valid until the task is finished or [detached](Self::detach).
-    /// - The caller must be in process context, and not inside another task unless it says so.
+    /// - The caller must be a worker that is not inside another task, unless it says `nested`.
     #[inline]
     pub(super) unsafe fn enter(
         domain: *const AsyncDomain,
@@ -107,49 +183,91 @@ impl Run {
         nested: bool,
         f: impl FnOnce(&Run),
     ) -> bool {
-        let slot = match nested.then(find).flatten() {
-            Some(slot) => Some(slot),
-            None => {
-                // SAFETY: It may always be called.
-                let thread = unsafe { ffi::get_current() };
+        // SAFETY: It may always be called.
+        let (thread, in_task) = unsafe { (ffi::get_current(), !nested || ffi::in_task()) };
+        let outer = if nested { innermost() } else { ptr::null() };
 
-                slots(thread).find(|slot| {
-                    slot.thread
-                        .cmpxchg(ptr::null_mut(), thread, Acquire)
-                        .is_ok()
-                })
-            }
-        };
-        let outer = match slot {
-            // SAFETY: By the type invariant: the slot is ours.
-            Some(slot) => unsafe { *slot.innermost.get() },
-            None => ptr::null(),
+        let place = if !in_task {
+            Place::None
+        } else if let Some(slot) = nested.then(find).flatten() {
+            Place::Slot(slot)
+        } else if let Some(slot) = slots(thread).find(|slot| {
+            outer.is_null()
+                && slot
+                    .thread
+                    .cmpxchg(ptr::null_mut(), thread, Acquire)
+                    .is_ok()
+        }) {
+            Place::Slot(slot)
+        } else {
+            Place::Spill
         };
 
         // INVARIANT: The caller promises that the node is in the domain's order.
         let run = Run {
             domain: Cell::new(domain),
             node,
-            // SAFETY: The node is valid by the caller's promise.
-            cookie: unsafe { (*node).cookie() },
+            // SAFETY: The node is valid by the caller's promise, and its cookie does not change.
+            cookie: unsafe { Node::cookie_of(node) },
             outer,
+            thread,
+            next: Cell::new(ptr::null()),
         };
-        if let Some(slot) = slot {
+
+        match place {
             // INVARIANT: The slot is ours, and `run` is valid until it is taken out below.
-            // SAFETY: As above.
-            unsafe { *slot.innermost.get() = &run };
+            // SAFETY: By the type invariant.
+            Place::Slot(slot) => unsafe { *slot.innermost.get() = &run },
+            Place::Spill => run.spill(),
+            Place::None => (),
         }
 
         f(&run);
 
-        if let Some(slot) = slot {
-            // SAFETY: By the type invariant: the slot is ours.
-            unsafe { *slot.innermost.get() = outer };
-            if outer.is_null() {
-                slot.thread.store(ptr::null_mut(), Release);
+        match place {
+            Place::Slot(slot) => {
+                // SAFETY: By the type invariant: the slot is ours.
+                unsafe { *slot.innermost.get() = outer };
+                if outer.is_null() {
+                    slot.thread.store(ptr::null_mut(), Release);
+                }
             }
+            Place::Spill => run.unspill(),
+            Place::None => (),
         }
         !run.domain.get().is_null()
+    }
+
+    /// Puts the task into the list, in front of those of the same thread that it is nested in.
+    fn spill(&self) {
+        SPILL.len.add(1, Relaxed);
+        spill(|| {
+            // SAFETY: The lock is held.
+            unsafe {
+                self.next.set(*SPILL.first.get());
+                *SPILL.first.get() = self;
+            }
+        });
+    }
+
+    fn unspill(&self) {
+        spill(|| {
+            // SAFETY: The lock is held, and what is in the list is valid.
+            unsafe {
+                let mut run = *SPILL.first.get();
+
+                if ptr::eq(run, self) {
+                    *SPILL.first.get() = self.next.get();
+                }
+                while let Some(r) = run.as_ref() {
+                    if ptr::eq(r.next.get(), self) {
+                        r.next.set(self.next.get());
+                    }
+                    run = r.next.get();
+                }
+            }
+        });
+        SPILL.len.add(usize::MAX, Relaxed);
     }
 
     /// The domain of the task, unless the task has dropped it.
@@ -177,11 +295,7 @@ impl Run {
     /// Calls `f` for each task that the current thread is inside of, innermost first, until it
     /// returns `true`; returns whether it did.
     pub(super) fn any(mut f: impl FnMut(&Run) -> bool) -> bool {
-        let Some(slot) = find() else {
-            return false;
-        };
-        // SAFETY: By the type invariant: the slot is ours.
-        let mut run = unsafe { *slot.innermost.get() };
+        let mut run = innermost();
 
         // SAFETY: `run` is null, or on the stack of this very thread, further out.
         while let Some(r) = unsafe { run.as_ref() } {
@@ -191,6 +305,11 @@ impl Run {
             run = r.outer;
         }
         false
+    }
+
+    /// Whether the current thread is inside any task.
+    pub(super) fn is_inside_any() -> bool {
+        !innermost().is_null()
     }
 
     /// Whether the current thread is inside a task of this domain that is below the cookie, so that
@@ -214,5 +333,64 @@ impl Run {
             false
         });
         count
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kernel::prelude::kunit_tests(async_domain_running)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        eventually,
+        Gate, //
+    };
+    use kernel::{
+        prelude::*,
+        sync::Arc, //
+    };
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn a_thread_knows_its_tasks_when_there_are_more_than_slots() -> Result {
+        // Take all slots.
+        let nobody: *mut ffi::task_struct = ptr::without_provenance_mut(8);
+        let mut taken = KVec::new();
+        for slot in &TABLE {
+            if slot
+                .thread
+                .cmpxchg(ptr::null_mut(), nobody, Acquire)
+                .is_ok()
+            {
+                taken.push(slot, GFP_KERNEL)?;
+            }
+        }
+
+        let (domain, gate) = (domain()?, Gate::new()?);
+        let (d, g) = (domain.clone(), gate.clone());
+        let ret = domain.schedule_with_handle(
+            move |context| {
+                g.wait();
+                let d2 = d.clone();
+                d.set_limit(0);
+                let (mut nested, own) = (Ok(()), context.cookie());
+                let inner = d.scope(|_| d.synchronize_cookie(own.next()));
+                let _ = d2.schedule_or_run(|_| (), GFP_KERNEL);
+                nested = nested.and(d.synchronize_full());
+                (inner, nested, d.synchronize_cookie(own))
+            },
+            GFP_KERNEL,
+        )?;
+        assert!(eventually(|| SPILL.len.load(Relaxed) == 1));
+        gate.open();
+        assert_eq!(ret.join(), Ok((Err(EDEADLK), Err(EDEADLK), Ok(()))));
+        domain.synchronize_full()?;
+        assert_eq!(SPILL.len.load(Relaxed), 0);
+        for slot in taken {
+            slot.thread.store(ptr::null_mut(), Release);
+        }
+        Ok(())
     }
 }

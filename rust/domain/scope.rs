@@ -4,6 +4,7 @@
 
 use super::{
     closure::Closure,
+    running::Run,
     AsyncDomain,
     Context,
     Cookie,
@@ -43,7 +44,7 @@ impl Filter for Gone {
 
 impl Gathering {
     /// Runs `f` with a gathering on the stack, and waits until it is empty again.
-    fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
+    fn with<R>(domain: &AsyncDomain, f: impl FnOnce(&Self) -> R) -> R {
         let mut memory = MaybeUninit::<Self>::uninit();
 
         // SAFETY: The memory is valid for writing, and stays in place until this function returns,
@@ -59,7 +60,7 @@ impl Gathering {
         };
         let ret = f(gathering);
 
-        gathering.wait();
+        gathering.wait(domain);
         ret
     }
 
@@ -77,7 +78,12 @@ impl Gathering {
         });
     }
 
-    fn wait(&self) {
+    /// Waits until all tasks have left.
+    ///
+    /// A thread that is itself inside a task holds a worker. So that many of them cannot hold all the
+    /// workers that their own tasks need, it first runs those that no worker has begun with.
+    fn wait(&self, domain: &AsyncDomain) {
+        while Run::is_inside_any() && domain.help(self) {}
         // It cannot fail: nothing but the condition ends it.
         let _ = self.0.wait(WaitMode::UNINTERRUPTIBLE, |tasks| {
             Ok((**tasks > 0).then_some(Gone))
@@ -163,7 +169,7 @@ impl AsyncDomain {
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
-        Gathering::with(|gathering| {
+        Gathering::with(self, |gathering| {
             f(&Scope {
                 domain: self,
                 gathering,
@@ -211,7 +217,10 @@ mod tests {
             }
             Ok(())
         })?;
-        assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
+        assert!(squares
+            .iter()
+            .enumerate()
+            .all(|(i, &square)| square == i * i));
         Ok(())
     }
 

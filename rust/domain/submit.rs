@@ -208,6 +208,7 @@ impl Placed<'_> {
     }
 
     /// See [`AsyncDomain::schedule_ordered`].
+    #[inline]
     pub fn schedule_ordered<W, R, T>(
         self,
         work: W,

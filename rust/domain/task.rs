@@ -12,7 +12,10 @@
 //! nothing in the caller's memory is touched afterwards.
 
 use super::{
-    modules::ModuleRefs,
+    modules::{
+        KeptRefs,
+        ModuleRefs, //
+    },
     pending::{
         flag,
         Node, //
@@ -73,10 +76,7 @@ unsafe impl Sync for Ops {}
 #[derive(Clone, Copy)]
 pub(super) enum For {
     /// The submitter and the owner of the domain, whose modules cannot be unloaded until then.
-    Modules {
-        /// The owner of the domain, if it is not the submitter.
-        owner: *mut ffi::module,
-    },
+    Modules(KeptRefs),
     /// A scope, whose frame is not left until then.
     Scope(*const Gathering),
 }
@@ -113,9 +113,7 @@ impl Task {
             ffi::init_work::<Self>(Opaque::cast_into(&raw const (*this).work));
             (&raw mut (*this).ops).write(ops);
             (&raw mut (*this).domain).write(ptr::null());
-            (&raw mut (*this).for_).write(For::Modules {
-                owner: ptr::null_mut(),
-            });
+            (&raw mut (*this).for_).write(For::Modules(KeptRefs::NONE));
             (&raw mut (*this).queued).write(Atomic::new(false));
         }
     }
@@ -160,9 +158,7 @@ impl Task {
             (*this).domain = domain;
             (*this).for_ = if scope.is_null() {
                 let refs = ModuleRefs::get((*this).ops.module, domain.owner())?;
-                For::Modules {
-                    owner: refs.into_owner(),
-                }
+                For::Modules(refs.into_kept())
             } else {
                 For::Scope(scope)
             };
@@ -178,8 +174,8 @@ impl Task {
     pub(super) unsafe fn unprepare(this: NonNull<Self>) {
         // SAFETY: As above.
         unsafe {
-            if let For::Modules { owner } = (*this.as_ptr()).for_ {
-                drop(ModuleRefs::from_raw((*this.as_ptr()).ops.module, owner));
+            if let For::Modules(kept) = (*this.as_ptr()).for_ {
+                drop(ModuleRefs::from_kept((*this.as_ptr()).ops.module, kept));
             }
         }
     }
@@ -197,6 +193,19 @@ impl Task {
         unsafe { queue::enqueue(Opaque::cast_into(&raw const (*this.as_ptr()).work), node) }
     }
 
+    /// Has the task retired by a worker of its own.
+    ///
+    /// # Safety
+    ///
+    /// The task must be in the order of its domain, and have been given to the caller to be retired.
+    pub(super) unsafe fn retire_elsewhere(this: NonNull<Self>) {
+        // SAFETY: The work item was left by its worker when the task became ready, and is valid
+        // until the task has retired.
+        unsafe {
+            queue::enqueue_retirement(Opaque::cast_into(&raw const (*this.as_ptr()).work));
+        }
+    }
+
     /// Takes the task back from the workqueue, if no worker has begun with it.
     ///
     /// # Safety
@@ -205,6 +214,16 @@ impl Task {
     pub(super) unsafe fn dequeue(this: NonNull<Self>) -> bool {
         // SAFETY: The work item is valid while the task is in the order.
         unsafe { queue::cancel(Opaque::cast_into(&raw const (*this.as_ptr()).work)) }
+    }
+
+    /// Whether the task works for this scope.
+    ///
+    /// # Safety
+    ///
+    /// The task must be valid and prepared.
+    pub(super) unsafe fn is_of(this: NonNull<Self>, scope: &Gathering) -> bool {
+        // SAFETY: By the caller's promise.
+        matches!(unsafe { (*this.as_ptr()).for_ }, For::Scope(s) if ptr::eq(s, scope))
     }
 
     /// Discards a task that has been dequeued: drops its closure, and then counts as finished.
@@ -216,17 +235,14 @@ impl Task {
         // SAFETY: The task belongs to us, and is valid until `finish` frees it.
         unsafe {
             let this = task.as_ptr();
-            let ops = (*this).ops;
-            let end = End::of(task);
+            let end = End::of(task, true);
 
-            if ops.callers_memory {
+            if (*this).ops.callers_memory {
                 let mut node = Node::new(0);
                 end.move_to(&raw mut node);
-                (ops.discard)(task);
-                end.finish_elsewhere(&raw mut node, ptr::null_mut());
+                end.discard(&raw mut node, ptr::null_mut());
             } else {
-                (ops.discard)(task);
-                end.finish_elsewhere(&raw mut (*this).node, this);
+                end.discard(&raw mut (*this).node, this);
             }
         }
     }
@@ -236,15 +252,16 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// The task must be prepared, in the order of its domain, and belong to the calling worker.
-    unsafe fn execute(task: NonNull<Self>) -> Option<NonNull<Self>> {
+    /// The task must be prepared, in the order of its domain, and belong to the caller, which must be
+    /// a worker that has just begun with it, unless it says `nested`.
+    unsafe fn execute(task: NonNull<Self>, nested: bool) -> Option<NonNull<Self>> {
         // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
-        // it. Its domain is not dropped before the task is finished or detached. A worker runs one
-        // item at a time, and so is not inside another task.
+        // it. Its domain is not dropped before the task is finished or detached. A worker that begins
+        // with an item is not inside another task.
         unsafe {
             let this = task.as_ptr();
             let ops = (*this).ops;
-            let end = End::of(task);
+            let end = End::of(task, nested);
 
             if ops.callers_memory {
                 let mut node = Node::new(0);
@@ -271,6 +288,21 @@ impl Task {
         }
     }
 
+    /// Runs a task that has been dequeued, in the context of the caller, which waits for it.
+    ///
+    /// # Safety
+    ///
+    /// The task must be in the order of its domain, dequeued, and belong to the caller, which must be
+    /// in process context.
+    pub(super) unsafe fn execute_here(task: NonNull<Self>) {
+        // SAFETY: By the caller's promise. A task that is to be retired belongs to us.
+        unsafe {
+            if let Some(next) = Self::execute(task, true) {
+                Self::retire_elsewhere(next);
+            }
+        }
+    }
+
     /// Runs the in-order part of a task; returns the next task that is to be retired by the caller.
     ///
     /// # Safety
@@ -282,7 +314,7 @@ impl Task {
         unsafe {
             let this = task.as_ptr();
             let node = &raw mut (*this).node;
-            let end = End::of(task);
+            let end = End::of(task, false);
             let retire = (*this).ops.retire;
             let attached = end.enter(node, |context| {
                 if let Some(retire) = retire {
@@ -311,7 +343,7 @@ unsafe impl ffi::WorkFunction for Task {
             if (*task.as_ptr()).node.has(flag::RETIRING) {
                 Task::retire(task)
             } else {
-                Task::execute(task)
+                Task::execute(task, false)
             }
         };
 
@@ -331,6 +363,7 @@ struct End {
     domain: *const AsyncDomain,
     modules: ModuleRefs,
     scope: *const Gathering,
+    nested: bool,
 }
 
 impl End {
@@ -338,13 +371,13 @@ impl End {
     ///
     /// The task must be prepared and belong to the caller. There must be one `End` only that is not
     /// forgotten.
-    unsafe fn of(task: NonNull<Task>) -> Self {
+    unsafe fn of(task: NonNull<Task>, nested: bool) -> Self {
         // SAFETY: The task is valid, and the references that `prepare` took are ours.
         unsafe {
             let this = task.as_ptr();
             let (modules, scope) = match (*this).for_ {
-                For::Modules { owner } => {
-                    (ModuleRefs::from_raw((*this).ops.module, owner), ptr::null())
+                For::Modules(kept) => {
+                    (ModuleRefs::from_kept((*this).ops.module, kept), ptr::null())
                 }
                 For::Scope(scope) => (ModuleRefs::none(), scope),
             };
@@ -354,6 +387,7 @@ impl End {
                 domain: (*this).domain,
                 modules,
                 scope,
+                nested,
             }
         }
     }
@@ -377,13 +411,19 @@ impl End {
     ///
     /// # Safety
     ///
-    /// `node` must be the place of the task. The caller must be a worker, not inside a task.
+    /// `node` must be the place of the task. The caller must be a worker, not inside a task, unless
+    /// this end is nested.
     unsafe fn enter(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) -> bool {
         // SAFETY: The domain is valid: the node is in its order.
-        unsafe {
-            AsyncDomain::lockdep_task(self.domain, || {
-                Run::enter(self.domain, node, false, |run| f(&Context::new(run)))
-            })
+        let run =
+            || unsafe { Run::enter(self.domain, node, self.nested, |run| f(&Context::new(run))) };
+
+        if self.nested {
+            // Lockdep may know of this domain already.
+            run()
+        } else {
+            // SAFETY: As above.
+            unsafe { AsyncDomain::lockdep_task(self.domain, run) }
         }
     }
 
@@ -391,10 +431,10 @@ impl End {
     ///
     /// # Safety
     ///
-    /// `node` must be that of the task. The caller must be a worker, not inside a task.
+    /// As above.
     unsafe fn enter_detached(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) {
         // SAFETY: There is no domain in whose order the node would have to be.
-        unsafe { Run::enter(ptr::null(), node, false, |run| f(&Context::new(run))) };
+        unsafe { Run::enter(ptr::null(), node, self.nested, |run| f(&Context::new(run))) };
     }
 
     /// Counts the task as finished, frees its memory if there is any, and tells whom it worked for,
@@ -428,16 +468,24 @@ impl End {
         // Here the references on modules are dropped.
     }
 
-    /// Like [`Self::finish`], outside of a worker.
+    /// Drops what the task is made of, and brings it to its end, outside of a worker.
+    ///
+    /// The dropping happens inside the task, so that a destructor that waits for it is told so.
     ///
     /// # Safety
     ///
-    /// As above, and `node` must be in the order of the domain.
-    unsafe fn finish_elsewhere(self, node: *mut Node, memory: *mut Task) {
-        // SAFETY: By the caller's promise. A task that is to be retired belongs to us.
+    /// `node` must be the place of the task, and in the order of the domain. `memory` must be null
+    /// or an allocation that belongs to the caller.
+    unsafe fn discard(self, node: *mut Node, memory: *mut Task) {
+        // SAFETY: By the caller's promise. A task that is to be retired belongs to us. In an
+        // interrupt, `Run` does not look at the thread.
         unsafe {
-            if let Some(next) = self.finish(node, true, memory) {
-                Task::enqueue(next, ffi::NUMA_NO_NODE);
+            let discard = (*self.task.as_ptr()).ops.discard;
+            let task = self.task;
+            let attached = Run::enter(self.domain, node, true, |_| discard(task));
+
+            if let Some(next) = self.finish(node, attached, memory) {
+                Task::retire_elsewhere(next);
             }
         }
     }

@@ -103,7 +103,7 @@ impl Token {
     /// The cookie of what is in flight.
     pub fn cookie(&self) -> Cookie {
         // SAFETY: By the type invariant; the cookie does not change while the node is linked.
-        unsafe { (*self.0.as_ptr()).node.cookie() }
+        unsafe { Node::cookie_of(&raw const (*self.0.as_ptr()).node) }
     }
 
     /// Counts as finished from now on. Dropping the token does the same.

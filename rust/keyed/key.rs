@@ -10,7 +10,6 @@ use core::{
     },
     ptr, //
 };
-use kernel::prelude::*;
 
 /// What names a resource in a [`WaitTable`](super::WaitTable).
 ///
@@ -141,9 +140,10 @@ pub(super) fn hash<K: Key>(key: &K) -> usize {
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
-#[kunit_tests(async_domain_key)]
+#[kernel::prelude::kunit_tests(async_domain_key)]
 mod tests {
     use super::*;
+    use kernel::prelude::*;
 
     /// The size of the largest of 256 buckets.
     fn largest<K: Key>(keys: impl Iterator<Item = K>) -> Result<u32> {

@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn thousands_of_resources_in_two_queues() -> Result {
         const RESOURCES: u64 = 4000;
-        const WAITERS: u64 = 160;
+        const WAITERS: u64 = 120;
         let table = table(2)?;
         let mut waiters = KVec::new();
 
@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn ownership_is_handed_over() -> Result {
         const THREADS: usize = 8;
-        const ROUNDS: usize = 200;
+        const ROUNDS: usize = 150;
         const KEYS: usize = 3;
 
         struct Resource {
@@ -514,7 +514,7 @@ mod tests {
     fn signal_and_handing_over_at_once_lose_nothing() -> Result {
         let table = table(1)?;
 
-        for _ in 0..50 {
+        for _ in 0..25 {
             let waiter = exclusive(&table, 1, WaitMode::INTERRUPTIBLE)?;
             let t = table.clone();
             let owner = Thread::spawn(move || t.wake_up(1, || ()).exclusive)?;
@@ -554,7 +554,7 @@ mod tests {
     fn no_wakeup_is_lost() -> Result {
         let table = table(1)?;
 
-        for key in 0..200 {
+        for key in 0..80 {
             let done = Arc::new(Atomic::new(false), GFP_KERNEL)?;
             let (t, d) = (table.clone(), done.clone());
             let waiter = Thread::spawn(move || {

@@ -153,3 +153,166 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
         verdict
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_wait_grant)]
+mod tests {
+    use super::*;
+    use crate::{
+        kunit::{
+            eventually,
+            Thread, //
+        },
+        wait::{
+            Fifo,
+            Verdict,
+            WaitMode,
+            WaitQueue, //
+        },
+    };
+    use kernel::sync::Arc;
+
+    /// Waits for so many coins, and gets them with the number of its turn.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Coins {
+        needs: u64,
+        has: u64,
+        turn: u64,
+    }
+
+    /// What a waker brings.
+    struct Purse {
+        coins: u64,
+        turn: u64,
+    }
+
+    impl Filter for Coins {
+        type Event = Purse;
+        type Order = Fifo;
+
+        fn judge(&self, purse: &mut Purse) -> Verdict<Fifo> {
+            if purse.coins < self.needs {
+                Verdict::SKIP
+            } else if purse.coins == self.needs {
+                Verdict::WAKE_EXCLUSIVE
+            } else {
+                Verdict::WAKE
+            }
+        }
+
+        fn grant(&mut self, purse: &mut Purse) {
+            purse.coins -= self.needs;
+            purse.turn += 1;
+            self.has += self.needs;
+            self.turn = purse.turn;
+        }
+    }
+
+    type Queue = WaitQueue<Purse, Coins>;
+
+    fn queue() -> Result<Arc<Queue>> {
+        Arc::pin_init(
+            crate::new_wait_queue!(Purse { coins: 0, turn: 0 }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn waiter(queue: &Arc<Queue>, needs: u64) -> Result<Thread<Result<Option<Coins>>>> {
+        let (q, waits) = (queue.clone(), queue.with(|purse| purse.counts().waits));
+        let thread = Thread::spawn(move || {
+            q.wait_granted(WaitMode::UNINTERRUPTIBLE, |purse| {
+                let has = purse.coins;
+                Ok((has < needs).then_some(Coins {
+                    needs,
+                    has: 0,
+                    turn: 0,
+                }))
+            })
+        })?;
+
+        if eventually(|| queue.with(|purse| purse.counts().waits > waits)) && thread.falls_asleep()
+        {
+            Ok(thread)
+        } else {
+            Err(EBUSY)
+        }
+    }
+
+    #[test]
+    fn waiter_gets_what_it_was_granted() -> Result {
+        let queue = queue()?;
+        let coins = |needs, turn| {
+            Ok(Some(Coins {
+                needs,
+                has: needs,
+                turn,
+            }))
+        };
+        let (seven, two) = (waiter(&queue, 7)?, waiter(&queue, 2)?);
+        let (three, one) = (waiter(&queue, 3)?, waiter(&queue, 1)?);
+
+        // The data as the event: five, of which the first needs more, and two and three take all.
+        // The walk ends there.
+        queue.with(|purse| {
+            purse.coins = 5;
+            assert_eq!(purse.wake_by_data(), 2);
+            assert_eq!((purse.coins, purse.counts().skipped), (0, 1));
+        });
+        assert_eq!(two.join(), coins(2, 1));
+        assert_eq!(three.join(), coins(3, 2));
+
+        // An event of its own, which leaves the data alone.
+        let mut event = Purse {
+            coins: 10,
+            turn: 100,
+        };
+        assert_eq!(queue.with(|purse| purse.wake(&mut event)), 2);
+        assert_eq!((event.coins, queue.with(|purse| purse.coins)), (2, 0));
+        assert_eq!(seven.join(), coins(7, 101));
+        assert_eq!(one.join(), coins(1, 102));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_to_wait_for_grants_nothing() -> Result {
+        let queue = queue()?;
+        let no_time = WaitMode::UNINTERRUPTIBLE.timeout(0);
+        let coins = Coins {
+            needs: 1,
+            has: 0,
+            turn: 0,
+        };
+
+        assert_eq!(queue.wait_granted(no_time, |_| Ok(None)), Ok(None));
+        assert_eq!(
+            queue.wait_granted(no_time, |_| Ok(Some(coins))),
+            Err(ETIMEDOUT)
+        );
+        assert_eq!(queue.wait_granted(no_time, |_| Err(EIO)), Err(EIO));
+        Ok(())
+    }
+
+    #[test]
+    fn waiter_that_is_awake_is_granted_once() -> Result {
+        // Somebody wakes the waiter all the time, so that grants find it awake.
+        for turn in 0..20 {
+            let queue = queue()?;
+            let waiter = waiter(&queue, 1)?;
+            let q = queue.clone();
+            let granter =
+                Thread::spawn(move || q.with(|purse| purse.wake(&mut Purse { coins: 5, turn })))?;
+
+            while queue.with(|purse| purse.counts().wakeups) == 0 {
+                waiter.wake_up();
+            }
+            assert_eq!(granter.join(), 1);
+            let coins = Coins {
+                needs: 1,
+                has: 1,
+                turn: turn + 1,
+            };
+            assert_eq!(waiter.join(), Ok(Some(coins)));
+        }
+        Ok(())
+    }
+}

@@ -95,7 +95,10 @@ pub struct WaitQueue<T, F: Filter> {
     pub(super) head: Opaque<ffi::wait_queue_head>,
     counts: UnsafeCell<Counts>,
     data: UnsafeCell<T>,
-    _filter: PhantomData<F>,
+    #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
+    held: UnsafeCell<bool>,
+    // Invariant: what a waiter gives to its filter, a waker may see, and the other way round.
+    _filter: PhantomData<fn(F) -> F>,
     _pin: PhantomPinned,
 }
 
@@ -139,6 +142,8 @@ impl<T, F: Filter> WaitQueue<T, F> {
         unsafe {
             (&raw mut (*slot).counts).write(UnsafeCell::new(Counts::default()));
             (&raw mut (*slot).data).write(UnsafeCell::new(data));
+            #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
+            (&raw mut (*slot).held).write(UnsafeCell::new(false));
             // INVARIANT: The queue is empty.
             ffi::__init_waitqueue_head(
                 Opaque::cast_into(&raw const (*slot).head),
@@ -157,14 +162,32 @@ impl<T, F: Filter> WaitQueue<T, F> {
     pub fn with<R>(&self, f: impl FnOnce(&mut Locked<'_, T, F>) -> R) -> R {
         // SAFETY: The head was initialised with the queue.
         let flags = unsafe { ffi::wait_queue_lock(self.head.get()) };
+        #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
+        self.assert_not_held(true);
         let ret = f(&mut Locked {
             queue: self,
             _not_send: NotThreadSafe,
         });
+        #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
+        self.assert_not_held(false);
         // SAFETY: The lock was taken above, by this thread, and `Locked` is gone. Since the lock is
         // only taken for the length of a call, the saved flags are restored last in, first out.
         unsafe { ffi::wait_queue_unlock(self.head.get(), flags) };
         ret
+    }
+}
+
+#[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
+impl<T, F: Filter> WaitQueue<T, F> {
+    /// On one CPU a spinlock does nothing but keep interrupts off: who takes it twice would not
+    /// deadlock, but get the data twice.
+    fn assert_not_held(&self, hold: bool) {
+        // SAFETY: Interrupts are off on the only CPU.
+        let held = unsafe { self.held.get().replace(hold) };
+        assert!(
+            !(held && hold),
+            "a wait queue was used from under its own lock"
+        );
     }
 }
 

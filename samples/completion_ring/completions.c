@@ -116,14 +116,16 @@ static struct waiter *waiter(int fd, u64 nr, u64 min_nr, u64 min_wait, u64 timeo
 {
 	struct waiter *waiter = shared(sizeof(*waiter));
 	u64 waits = counts(fd).waits;
+	pid_t pid;
 
 	fflush(stdout);
-	waiter->pid = fork();
-	check(waiter->pid >= 0, "fork: %s", strerror(errno));
-	if (!waiter->pid) {
+	pid = fork();
+	check(pid >= 0, "fork: %s", strerror(errno));
+	if (!pid) {
 		waiter->ret = wait_for(fd, waiter->events, nr, min_nr, min_wait, timeout);
 		_exit(0);
 	}
+	waiter->pid = pid;
 	while (counts(fd).waits == waits)
 		usleep(1000);
 	return waiter;

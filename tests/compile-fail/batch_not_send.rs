@@ -15,7 +15,10 @@ fn submit(domain: &AsyncDomain, address: Address) -> Result {
     let mut tasks = KVec::new();
 
     for address in funcs {
-        tasks.push(move |_: &async_domain::Context<'_>| drop(address), GFP_KERNEL)?;
+        tasks.push(
+            move |_: &async_domain::Context<'_>| assert_eq!(address, address),
+            GFP_KERNEL,
+        )?;
     }
     // error[E0277]: `*mut u8` cannot be sent between threads safely
     domain.schedule_batch(tasks, GFP_KERNEL)?;

@@ -14,6 +14,5 @@ fn count(domain: &AsyncDomain) -> Result {
     #[cfg(not(wicked))]
     domain.scope(|scope| scope.schedule(|_| count += 1, GFP_KERNEL).map(|_| ()))?;
 
-    assert!(count > 0);
     Ok(())
 }

@@ -11,7 +11,7 @@ fn probe() -> Result {
 
 fn submit(domain: &AsyncDomain) -> Result {
     #[cfg(wicked)]
-    // error[E0271]: to return `()`, but it returns
+    // error[E0308]: expected `()`, found `Result<(), Error>`
     domain.schedule(|_| probe(), GFP_KERNEL)?;
     #[cfg(not(wicked))]
     domain.schedule_ordered(|_| probe(), |ret, _| assert!(ret.is_err()), GFP_KERNEL)?;

@@ -3,13 +3,10 @@
 //! A task runs in another thread, and must not own what cannot go there.
 
 use async_domain::AsyncDomain;
-use kernel::{
-    prelude::*,
-    types::NotThreadSafe, //
-};
+use kernel::prelude::*;
 
 #[cfg(wicked)]
-struct Bound(NotThreadSafe);
+struct Bound(kernel::types::NotThreadSafe);
 #[cfg(not(wicked))]
 struct Bound(());
 

@@ -2,12 +2,12 @@
 
 //! A task's context is of no use when the task is over, and must not be kept.
 
+#[cfg(wicked)]
+use async_domain::Context;
 use async_domain::{
     AsyncDomain,
     Cookie, //
 };
-#[cfg(wicked)]
-use async_domain::Context;
 use kernel::prelude::*;
 
 #[cfg(wicked)]
@@ -16,7 +16,7 @@ fn keep(domain: &AsyncDomain) -> Result<Option<Cookie>> {
 
     domain.scope(|scope| {
         scope
-            // error[E0521]: borrowed data escapes outside of closure
+            // error[E0277]: cannot be shared between threads safely
             .schedule(|context| kept = Some(context), GFP_KERNEL)
             .map(|_| ())
     })?;

@@ -6,10 +6,10 @@ use async_domain::AsyncDomain;
 use kernel::prelude::*;
 
 fn run(domain: Pin<KBox<AsyncDomain>>) -> Result {
+    // error[E0505]: cannot move out of `domain` because it is borrowed
     domain.scope(|scope| -> Result {
         scope.schedule(|_| (), GFP_KERNEL)?;
         #[cfg(wicked)]
-        // error[E0505]: cannot move out of `domain` because it is borrowed
         drop(domain);
         Ok(())
     })?;

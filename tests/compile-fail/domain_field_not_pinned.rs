@@ -10,7 +10,10 @@ use kernel::prelude::*;
 
 #[pin_data]
 struct Driver {
-    #[cfg_attr(not(wicked), pin)]
+    #[cfg(wicked)]
+    domain: AsyncDomain,
+    #[cfg(not(wicked))]
+    #[pin]
     domain: AsyncDomain,
 }
 

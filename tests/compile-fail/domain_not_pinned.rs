@@ -8,13 +8,12 @@ use async_domain::{
 };
 use kernel::prelude::*;
 
-#[cfg(wicked)]
-fn make() -> Result<KBox<AsyncDomain>> {
+fn make() -> Result {
+    #[cfg(wicked)]
     // error[E0277]: Init<AsyncDomain, _>` is not satisfied
-    KBox::init(new_async_domain!(), GFP_KERNEL)
-}
+    let domain = KBox::<AsyncDomain>::init(new_async_domain!(), GFP_KERNEL)?;
+    #[cfg(not(wicked))]
+    let domain = KBox::<AsyncDomain>::pin_init(new_async_domain!(), GFP_KERNEL)?;
 
-#[cfg(not(wicked))]
-fn make() -> Result<Pin<KBox<AsyncDomain>>> {
-    KBox::pin_init(new_async_domain!(), GFP_KERNEL)
+    domain.synchronize_full()
 }

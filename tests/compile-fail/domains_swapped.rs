@@ -5,11 +5,10 @@
 use async_domain::AsyncDomain;
 use kernel::prelude::*;
 
-fn swap(mut a: Pin<KBox<AsyncDomain>>, mut b: Pin<KBox<AsyncDomain>>) {
+fn swap(a: &mut Pin<KBox<AsyncDomain>>, b: &mut Pin<KBox<AsyncDomain>>) {
     #[cfg(wicked)]
-    // error[E0596]: cannot borrow data in dereference of `Pin<kernel::alloc::kbox::Box
-    // error[E0596]: cannot borrow data in dereference of `Pin<kernel::alloc::kbox::Box
-    core::mem::swap(&mut *a, &mut *b);
+    // error[E0596]: trait `DerefMut` is required to modify through a dereference
+    core::mem::swap(&mut **a, &mut **b);
     #[cfg(not(wicked))]
-    core::mem::swap(&mut a, &mut b);
+    core::mem::swap(a, b);
 }

@@ -19,7 +19,7 @@ impl Filter for Any {
     type Event = ();
     type Order = Fifo;
 
-    // error[E0053]: expected `Verdict<Fifo>`, found `Verdict<Sorted>`
+    // error[E0053]: expected `Fifo`, found `Sorted`
     fn judge(&self, _event: &mut ()) -> Verdict<Answered> {
         Verdict::WAKE
     }

@@ -31,6 +31,7 @@ fn wait(queue: &WaitQueue<(), Shows<'static>>) -> Result {
     #[cfg(wicked)]
     let number = 5;
     #[cfg(wicked)]
+    // error[E0597]: `number` does not live long enough
     let number = &number;
     #[cfg(not(wicked))]
     let number = &5;

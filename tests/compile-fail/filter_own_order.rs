@@ -13,7 +13,7 @@ use async_domain::wait::{
 struct Lifo;
 
 #[cfg(wicked)]
-// error[E0277]: the trait bound `Lifo: async_domain::wait::filter::private::Sealed` is not satisfied
+// error[E0277]: you also need to implement `async_domain::wait::filter::private::Sealed`, which is not accessible
 impl<F> async_domain::wait::Order<F> for Lifo {
     fn is_before(_new: &F, _old: &F) -> bool {
         true
@@ -25,6 +25,7 @@ struct Any;
 
 impl Filter for Any {
     type Event = ();
+    // error[E0277]: Sealed` is not satisfied
     type Order = Lifo;
 
     fn judge(&self, _event: &mut ()) -> Verdict<Lifo> {

@@ -15,7 +15,8 @@ type Name = KBox<u32>;
 #[cfg(not(wicked))]
 type Name = u32;
 
-// error[E0204]: the trait `Copy` cannot be implemented for this type
+// error[E0277]: Clone` is not satisfied
+// error[E0204]: Copy` cannot be implemented for this type
 #[derive(Clone, Copy)]
 struct Named(Name);
 

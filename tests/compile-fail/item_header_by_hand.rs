@@ -4,7 +4,6 @@
 
 use async_domain::{
     domain::HasTask,
-    impl_has_task,
     TaskHeader, //
 };
 use kernel::prelude::*;
@@ -17,13 +16,13 @@ struct Request {
 }
 
 #[cfg(wicked)]
-// error[E0200]: the trait `HasTask` requires an `unsafe impl` declaration
+// error[E0200]: requires an `unsafe impl` declaration
 impl HasTask<Self> for Request {
     const OFFSET: usize = 0;
 }
 
 #[cfg(not(wicked))]
-impl_has_task! {
+async_domain::impl_has_task! {
     impl HasTask<Self> for Request { self.task }
 }
 

@@ -9,6 +9,7 @@ use async_domain::{
 use kernel::prelude::*;
 
 #[cfg_attr(wicked, repr(packed))]
+// error[E0793]: reference to packed field is unaligned
 #[pin_data]
 struct Request {
     flags: u8,

@@ -15,7 +15,10 @@ use kernel::{
 
 #[pin_data]
 struct Request {
-    #[cfg_attr(not(wicked), pin)]
+    #[cfg(wicked)]
+    task: TaskHeader<Self>,
+    #[cfg(not(wicked))]
+    #[pin]
     task: TaskHeader<Self>,
 }
 

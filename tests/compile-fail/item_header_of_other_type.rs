@@ -29,8 +29,8 @@ struct Other {
     task: TaskHeader<Self>,
 }
 
+// error[E0308]: expected `*const TaskHeader<Request>`, found `*const TaskHeader<Other>`
 impl_has_task! {
-    // error[E0308]: expected `*const TaskHeader<Request>`, found `*const TaskHeader<Other>`
     impl HasTask<Self> for Request { self.task }
 }
 

@@ -22,9 +22,9 @@ struct Request {
 }
 
 #[cfg(wicked)]
+// error[E0119]: conflicting implementations of trait
 impl_has_task! {
     impl HasTask<Self> for Request { self.first }
-    // error[E0119]: conflicting implementations of trait
     impl HasTask<Self> for Request { self.second }
 }
 

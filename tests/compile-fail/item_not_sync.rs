@@ -31,6 +31,7 @@ impl_has_task! {
 
 // error[E0277]: `Cell<u32>` cannot be shared between threads safely
 impl TaskItem for Request {
+    // error[E0277]: `Cell<u32>` cannot be shared between threads safely
     type Pointer = Arc<Self>;
 
     fn run(_this: Arc<Self>, _context: &Context<'_>) {}

@@ -12,7 +12,7 @@ fn count<F: Filter>(queue: &WaitQueue<u64, F>) -> u64 {
     // error: lifetime may not live long enough
     let count = *queue.with(|locked| &mut **locked);
     #[cfg(not(wicked))]
-    let count = *queue.with(|locked| &mut **locked + 0);
+    let count = queue.with(|locked| *&mut **locked);
 
     count
 }

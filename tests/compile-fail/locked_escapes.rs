@@ -7,7 +7,7 @@ use async_domain::wait::{
     WaitQueue, //
 };
 
-fn count<F: Filter>(queue: &WaitQueue<u64, F>) -> u64 {
+fn count<F: Filter + 'static>(queue: &WaitQueue<u64, F>) -> u64 {
     #[cfg(wicked)]
     // error: lifetime may not live long enough
     let count = **queue.with(|locked| locked);

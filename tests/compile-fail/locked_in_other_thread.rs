@@ -8,20 +8,22 @@ use async_domain::{
         WaitQueue, //
     },
     AsyncDomain,
+    Cookie, //
 };
 use kernel::prelude::*;
 
-fn lend<F: Filter>(domain: &AsyncDomain, queue: &WaitQueue<u64, F>) -> Result {
+fn lend<F: Filter>(domain: &AsyncDomain, queue: &WaitQueue<u64, F>) -> Result<Cookie> {
     queue.with(|locked| {
+        #[cfg(wicked)]
+        let data = locked;
         #[cfg(not(wicked))]
-        let locked = &mut **locked;
+        let data = &mut **locked;
 
         domain.scope(|scope| {
             scope
                 // error[E0277]: cannot be sent between threads safely
-                .schedule(move |_| **locked += 1, GFP_ATOMIC)
-                .map(|_| ())
+                .schedule(move |_| assert!(size_of_val(data) > 0), GFP_ATOMIC)
+                .map_err(|error| error.error)
         })
-    })?;
-    Ok(())
+    })
 }

@@ -11,7 +11,7 @@ fn swap<F: Filter>(a: &WaitQueue<u64, F>, b: &WaitQueue<u64, F>) {
     a.with(|a| {
         b.with(|b| {
             #[cfg(wicked)]
-            // error: lifetime may not live long enough
+            // error[E0521]: borrowed data escapes outside of closure
             core::mem::swap(a, b);
             #[cfg(not(wicked))]
             core::mem::swap(&mut **a, &mut **b);

@@ -10,7 +10,7 @@ use kernel::prelude::*;
 
 fn nested<'scope>(scope: &'scope Scope<'scope, '_>, rows: KVec<u32>) -> Result {
     #[cfg(wicked)]
-    // error[E0597]: `rows` does not live long enough
+    // error[E0373]: closure may outlive the current function, but it borrows `rows`
     scope.schedule(|_| assert!(rows.len() > 0), GFP_KERNEL)?;
     #[cfg(not(wicked))]
     scope.schedule(move |_| assert!(rows.len() > 0), GFP_KERNEL)?;

@@ -13,13 +13,13 @@ fn keep(domain: &AsyncDomain) -> Result {
 
     domain.scope(|scope| {
         #[cfg(wicked)]
-        // error[E0521]: borrowed data escapes outside of closure
         let place = &mut kept;
         #[cfg(not(wicked))]
         let mut place = None;
         #[cfg(not(wicked))]
         let place = &mut place;
 
+        // error[E0521]: borrowed data escapes outside of closure
         *place = Some(scope);
     });
     if let Some(scope) = kept.take() {

@@ -2,20 +2,14 @@
 
 //! A static domain believes what it is told about its place, so that only the macro makes one.
 
-use async_domain::{
-    static_domain,
-    StaticDomain, //
-};
+use async_domain::StaticDomain;
 use kernel::{
     prelude::*,
     sync::LockClassKey, //
 };
 
 fn keys() -> [Pin<&'static LockClassKey>; 2] {
-    [
-        kernel::static_lock_class!(),
-        kernel::static_lock_class!(),
-    ]
+    [kernel::static_lock_class!(), kernel::static_lock_class!()]
 }
 
 #[cfg(wicked)]
@@ -23,8 +17,11 @@ fn keys() -> [Pin<&'static LockClassKey>; 2] {
 static PROBES: StaticDomain = StaticDomain::new(c"probes", false, keys);
 
 #[cfg(not(wicked))]
-static_domain!(static PROBES);
+async_domain::static_domain!(static PROBES);
 
-fn probes() -> (&'static StaticDomain, fn() -> [Pin<&'static LockClassKey>; 2]) {
+fn probes() -> (
+    &'static StaticDomain,
+    fn() -> [Pin<&'static LockClassKey>; 2],
+) {
     (&PROBES, keys)
 }

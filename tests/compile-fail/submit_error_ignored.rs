@@ -7,7 +7,7 @@ use kernel::prelude::*;
 
 fn submit(domain: &AsyncDomain) -> Result {
     #[cfg(wicked)]
-    // error[unused_must_use]: unused `Result` that must be used
+    // error[unused_must_use]: Result` that must be used
     domain.schedule(|_| (), GFP_KERNEL);
     #[cfg(not(wicked))]
     domain.schedule(|_| (), GFP_KERNEL)?;

@@ -7,7 +7,7 @@ use kernel::prelude::*;
 
 fn issue(domain: &AsyncDomain) -> Result {
     #[cfg(wicked)]
-    // error[unused_must_use]: unused `Token` that must be used
+    // error[unused_must_use]: Token` that must be used
     domain.begin(GFP_KERNEL)?;
     #[cfg(not(wicked))]
     domain.begin(GFP_KERNEL)?.finish();

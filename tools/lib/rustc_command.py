@@ -15,7 +15,8 @@ class RustcCommand:
         at = next(i for i, word in enumerate(words) if "=" not in word)
 
         self.directory = modules
-        self.environment = dict(os.environ)
+        # The kernel's Makefile exports the variable.
+        self.environment = dict(os.environ, RUSTC_BOOTSTRAP="1")
         self.environment.update(word.split("=", 1) for word in words[:at])
         self.compiler = words[at]
         self.flags = []

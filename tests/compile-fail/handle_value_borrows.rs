@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A task that gives a value may outlive the frame that submitted it, like any other.
+
+use async_domain::AsyncDomain;
+use kernel::prelude::*;
+
+fn sum(domain: &AsyncDomain) -> Result<u32> {
+    let row = [1, 2, 3];
+
+    #[cfg(wicked)]
+    // error[E0373]: closure may outlive the current function, but it borrows `row`
+    let sum = domain.schedule_with_handle(|_| row.iter().sum(), GFP_KERNEL)?;
+    #[cfg(not(wicked))]
+    let sum = domain.schedule_with_handle(move |_| row.iter().sum(), GFP_KERNEL)?;
+    sum.join()
+}
