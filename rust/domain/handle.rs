@@ -282,7 +282,7 @@ impl Context<'_> {
         };
 
         domain.queue.with(|state| {
-            let first = state.error.map_or(true, |(earlier, _)| cookie < earlier);
+            let first = state.error.is_none_or(|(earlier, _)| cookie < earlier);
             if first {
                 state.error = Some((cookie, error));
             }

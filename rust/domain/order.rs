@@ -178,9 +178,10 @@ impl AsyncDomain {
     /// been removed.
     #[inline]
     pub(super) unsafe fn replace(&self, old: *mut Node, new: *mut Node) {
-        // SAFETY: By the caller's promise.
-        self.queue
-            .with(|state| unsafe { state.pending.replace(old, new) });
+        self.queue.with(|state| {
+            // SAFETY: By the caller's promise.
+            unsafe { state.pending.replace(old, new) }
+        });
     }
 }
 

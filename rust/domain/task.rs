@@ -414,15 +414,16 @@ impl End {
     /// `node` must be the place of the task. The caller must be a worker, not inside a task, unless
     /// this end is nested.
     unsafe fn enter(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) -> bool {
-        // SAFETY: The domain is valid: the node is in its order.
-        let run =
-            || unsafe { Run::enter(self.domain, node, self.nested, |run| f(&Context::new(run))) };
+        let run = || {
+            // SAFETY: The node is in the order of the domain; the caller answers for the thread.
+            unsafe { Run::enter(self.domain, node, self.nested, |run| f(&Context::new(run))) }
+        };
 
         if self.nested {
             // Lockdep may know of this domain already.
             run()
         } else {
-            // SAFETY: As above.
+            // SAFETY: The domain is valid: the node is in its order.
             unsafe { AsyncDomain::lockdep_task(self.domain, run) }
         }
     }
