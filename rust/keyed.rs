@@ -38,6 +38,8 @@
 mod key;
 mod shared;
 mod table;
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+mod testing;
 mod waiter;
 
 pub use key::{

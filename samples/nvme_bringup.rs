@@ -6,7 +6,9 @@
 //! Controller), and shuts it down again on removal. It offers no block devices; what it shows is
 //! how a driver uses an async domain. Each controller's bring-up, which is mostly waiting, is one
 //! task of one domain. What can be seen from outside (the controller's number, its line in the log)
-//! happens in the order in which the controllers were probed, whichever was ready first.
+//! happens in the order in which the controllers were probed, whichever was ready first: it is the
+//! task's *retire* part, which whichever worker moves the frontier runs, so that no thread sleeps for
+//! the order.
 //!
 //! # Giving it a controller
 //!
@@ -32,11 +34,11 @@
 //! nvme_bringup: nvme<N> <PCI address> failed: <phase>: <errno> (<reason>)
 //! ```
 //!
-//! The phases are `capabilities`, `disable`, `enable`, `identify` and `order`; the errno is a name
+//! The phases are `capabilities`, `disable`, `enable` and `identify`; the errno is a name
 //! such as `ETIMEDOUT`. The time is the controller's own, without its waiting for those before it.
 //! When all controllers that were there at load time are reported, a table follows. Its time in
-//! parallel is that from the first probe to the last report; its waiters are tasks that waited for
-//! those before them, and the thread that loads the module, which waits for all.
+//! parallel is that from the first probe to the last report. Its one waiter is the thread that loads
+//! the module, which waits for all.
 //!
 //! ```text
 //! nvme_bringup: tasks <how many bring-ups were submitted>

@@ -130,3 +130,198 @@ impl<K: Key> Bucket<'_, '_, K> {
         self.key
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kernel::prelude::kunit_tests(async_domain_keyed_exclusive)]
+mod tests {
+    use super::*;
+    use crate::{
+        keyed::testing::{
+            exclusive,
+            shared_waiter,
+            table,
+            waiter,
+            MODE, //
+        },
+        kunit::{
+            eventually,
+            Thread, //
+        },
+        wait::WaitMode,
+    };
+    use kernel::{
+        prelude::*,
+        sync::{
+            atomic::{
+                ordering::{
+                    Full,
+                    Relaxed, //
+                },
+                Atomic, //
+            },
+            Arc, //
+        },
+        time::{
+            delay::fsleep,
+            Delta, //
+        },
+    };
+
+    #[test]
+    fn wakes_all_shared_and_one_exclusive() -> Result {
+        let table = table(1)?;
+        let woken = |shared, exclusive| Woken { shared, exclusive };
+
+        // The shared ones come before, between and after the exclusive ones, and there are
+        // strangers of both kinds.
+        let shared = shared_waiter(&table, 1)?;
+        let first = exclusive(&table, 1, MODE)?;
+        let stranger = shared_waiter(&table, 2)?;
+        let between = shared_waiter(&table, 1)?;
+        let lonely = exclusive(&table, 2, MODE)?;
+        let second = exclusive(&table, 1, MODE)?;
+        let third = exclusive(&table, 1, MODE)?;
+        let last = shared_waiter(&table, 1)?;
+
+        assert_eq!(table.wake_up(1, || ()), woken(3, 1));
+        for thread in [shared, between, last, first] {
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        // Only the stranger was skipped: the walk ended with the one exclusive waiter.
+        assert_eq!((table.counts().wakeups, table.counts().skipped), (4, 1));
+
+        // None of the exclusive ones, which ends the walk at the first.
+        assert_eq!(table.with(1, |bucket| bucket.wake_up_nr(0)), woken(0, 0));
+        assert_eq!(table.counts().skipped, 3);
+        assert_eq!(table.wake_up_all(1, || ()), woken(0, 2));
+        for thread in [second, third] {
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        assert_eq!(table.with(2, |bucket| bucket.wake_up_all()), woken(1, 1));
+        assert_eq!(stranger.join(), (Ok(()), 1));
+        assert_eq!(lonely.join(), (Ok(()), 1));
+        assert_eq!(table.counts().vain, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn exclusive_waiters_are_served_in_order() -> Result {
+        let table = table(1)?;
+        let order = Arc::new(Atomic::new(0_u64), GFP_KERNEL)?;
+        let mut waiters = KVec::new();
+
+        for i in 0..20 {
+            let order = order.clone();
+            let thread = waiter(&table, move |table| {
+                table.wait_event_exclusive(i % 2, MODE, || false)?;
+                // Each time that the key is handed over, the next one of its waiters has it.
+                if order.load(Relaxed) != i {
+                    return Err(EINVAL);
+                }
+                order.store(i + 1, Relaxed);
+                Ok(())
+            })?;
+            waiters.push(thread, GFP_KERNEL)?;
+        }
+        for i in 0..20 {
+            assert_eq!(table.wake_up(i % 2, || ()).exclusive, 1);
+            assert!(eventually(|| order.load(Relaxed) == i + 1));
+        }
+        for thread in waiters {
+            assert_eq!(thread.join(), (Ok(()), 1));
+        }
+        assert_eq!(table.counts().vain, 0);
+        Ok(())
+    }
+
+    /// Many threads take and give back few resources that are handed over.
+    #[test]
+    fn ownership_is_handed_over() -> Result {
+        const THREADS: usize = 8;
+        const ROUNDS: usize = 150;
+        const KEYS: usize = 3;
+
+        struct Resource {
+            taken: Atomic<bool>,
+            users: Atomic<u32>,
+            total: Atomic<u32>,
+        }
+
+        let table = table(2)?;
+        let mut resources = KVec::new();
+        for _ in 0..KEYS {
+            resources.push(
+                Resource {
+                    taken: Atomic::new(false),
+                    users: Atomic::new(0),
+                    total: Atomic::new(0),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let resources = Arc::new(resources, GFP_KERNEL)?;
+        let mut threads = KVec::new();
+
+        for i in 0..THREADS {
+            let (table, resources) = (table.clone(), resources.clone());
+            let thread = Thread::spawn(move || -> Result {
+                for round in 0..ROUNDS {
+                    let index = (i + round) % KEYS;
+                    let (key, resource) = (index as u64, &resources[index]);
+
+                    table.wait_event_exclusive(key, MODE, || {
+                        !resource
+                            .taken
+                            .xchg(true, Full)
+                    })?;
+                    if resource.users.fetch_add(1, Relaxed) != 0 {
+                        return Err(EBUSY);
+                    }
+                    // Not atomic as a whole: the ownership protects it.
+                    resource
+                        .total
+                        .store(resource.total.load(Relaxed) + 1, Relaxed);
+                    if round % 8 == 0 {
+                        fsleep(Delta::from_micros(50));
+                    }
+                    resource.users.fetch_sub(1, Relaxed);
+                    table.with(key, |bucket| {
+                        if bucket.wake_up().exclusive == 0 {
+                            resource.taken.store(false, Relaxed);
+                        }
+                    });
+                }
+                Ok(())
+            })?;
+            threads.push(thread, GFP_KERNEL)?;
+        }
+        for thread in threads {
+            assert_eq!(thread.join(), Ok(()));
+        }
+        let total: u32 = resources.iter().map(|r| r.total.load(Relaxed)).sum();
+        assert_eq!(total as usize, THREADS * ROUNDS);
+        assert!(resources.iter().all(|r| !r.taken.load(Relaxed)));
+        let counts = table.counts();
+        assert_eq!((counts.wakeups, counts.vain), (counts.waits, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn signal_and_handing_over_at_once_lose_nothing() -> Result {
+        let table = table(1)?;
+
+        for _ in 0..25 {
+            let waiter = exclusive(&table, 1, WaitMode::INTERRUPTIBLE)?;
+            let t = table.clone();
+            let owner = Thread::spawn(move || t.wake_up(1, || ()).exclusive)?;
+            waiter.signal(kernel::bindings::SIGUSR1);
+
+            // It was handed over exactly if the waiter says so.
+            match owner.join() {
+                0 => assert_eq!(waiter.join().0, Err(ERESTARTSYS)),
+                _ => assert_eq!(waiter.join().0, Ok(())),
+            }
+        }
+        Ok(())
+    }
+}

@@ -161,3 +161,83 @@ impl<F: Ord> Order<F> for Sorted {
         new < old
     }
 }
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kernel::prelude::kunit_tests(async_domain_wait_filter)]
+mod tests {
+    use super::*;
+    use crate::{
+        kunit::Thread,
+        wait::{
+            WaitMode,
+            WaitQueue, //
+        },
+    };
+    use kernel::{
+        prelude::*,
+        sync::Arc, //
+    };
+
+    // The example of Documentation/filters.rst.
+
+    #[derive(Clone, Copy)]
+    struct LinkUp {
+        min_mbps: u32,
+        mbps: u32,
+    }
+
+    impl Filter for LinkUp {
+        type Event = u32;
+        type Order = Fifo;
+
+        fn judge(&self, mbps: &mut u32) -> Verdict<Fifo> {
+            Verdict::wake_if(*mbps >= self.min_mbps)
+        }
+
+        fn grant(&mut self, mbps: &mut u32) {
+            self.mbps = *mbps;
+        }
+    }
+
+    type Link = WaitQueue<u32, LinkUp>;
+
+    fn wait_for(link: &Link, min_mbps: u32) -> Result<u32> {
+        let mut now = 0;
+        let granted = link.wait_granted(WaitMode::KILLABLE, |mbps| {
+            now = **mbps;
+            Ok((now < min_mbps).then_some(LinkUp { min_mbps, mbps: 0 }))
+        })?;
+        Ok(granted.map_or(now, |waiter| waiter.mbps))
+    }
+
+    fn link_is_up(link: &Link, mut mbps: u32) {
+        link.with(|state| {
+            **state = mbps;
+            state.wake(&mut mbps);
+        });
+    }
+
+    #[test]
+    fn example_of_the_documentation() -> Result {
+        let link = Arc::pin_init(crate::new_wait_queue!(0), GFP_KERNEL)?;
+        let l = link.clone();
+        let waiter = Thread::spawn(move || wait_for(&l, 1000))?;
+
+        assert!(waiter.falls_asleep());
+        link_is_up(&link, 100);
+        assert_eq!(wait_for(&link, 100), Ok(100));
+        link_is_up(&link, 2500);
+        assert_eq!(waiter.join(), Ok(2500));
+        Ok(())
+    }
+
+    #[test]
+    fn only_sorted_queues_stop() {
+        assert_eq!(Verdict::<Sorted>::wake_or_stop(true), Verdict::WAKE);
+        assert_eq!(Verdict::wake_or_stop(false), Verdict::STOP);
+        assert_eq!(Verdict::<Fifo>::wake_if(true), Verdict::WAKE);
+        assert_eq!(Verdict::<Fifo>::wake_if(false), Verdict::SKIP);
+        assert!(Sorted::is_before(&1, &2) && !Sorted::is_before(&2, &2));
+        assert!(!<Fifo as Order<i32>>::is_before(&1, &2));
+    }
+}

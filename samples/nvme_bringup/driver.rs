@@ -8,13 +8,11 @@ use super::{
         Failure,
         Phase, //
     },
+    identity::Identity,
     injection::Injection,
     report, //
 };
-use async_domain::{
-    Context,
-    Cookie, //
-};
+use async_domain::Cookie;
 use core::convert::Infallible;
 use kernel::{
     device::Core,
@@ -32,6 +30,7 @@ use kernel::{
         Arc, //
     },
     time::{
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -100,11 +99,12 @@ impl pci::Driver for NvmeDriver {
             let controller = Controller::new(pdev, Injection::of(index))?;
             let controller = Arc::new(controller, GFP_KERNEL)?;
 
-            let task = BRING_UP.schedule(
-                {
-                    let controller = controller.clone();
-                    move |context: &Context<'_>| bring_up(&controller, context)
-                },
+            let (to_start, to_report) = (controller.clone(), controller.clone());
+            let task = BRING_UP.schedule_ordered(
+                // In parallel with the others.
+                move |_| bring_up(&to_start),
+                // Visible from outside, and so in the order of the cookies.
+                move |(result, elapsed), _| report::controller(to_report.name(), &result, elapsed),
                 GFP_KERNEL,
             )?;
 
@@ -133,25 +133,16 @@ impl pci::Driver for NvmeDriver {
     }
 }
 
-/// The task: starts `controller`, then reports it when all before it are reported.
-fn bring_up(controller: &Arc<Controller>, context: &Context<'_>) {
+/// The part of a task that runs in parallel: starts `controller`. Returns what came of it, and how
+/// long it took.
+fn bring_up(controller: &Arc<Controller>) -> (Result<Identity, Failure>, Delta) {
     let start = Instant::<Monotonic>::now();
     let result = controller.bring_up();
+
     if matches!(&result, Err(failure) if failure.phase >= Phase::Enable) {
         halt(controller);
     }
-    let elapsed = start.elapsed();
-
-    // Everything up to here ran in parallel with the other tasks. What follows is visible from
-    // outside, and happens in the order of the cookies.
-    let result = match context.synchronize() {
-        Ok(()) => result,
-        Err(error) => Err(Failure {
-            phase: Phase::Order,
-            cause: error.into(),
-        }),
-    };
-    report::controller(controller.name(), &result, elapsed);
+    (result, start.elapsed())
 }
 
 /// Stops `controller`, or sees to it that its memory is never used for anything else.

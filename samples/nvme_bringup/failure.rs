@@ -19,8 +19,6 @@ pub(crate) enum Phase {
     Enable,
     /// Asking it who it is.
     Identify,
-    /// Waiting for the controllers before it.
-    Order,
     /// Telling it that the power may go, and stopping it.
     Shutdown,
 }
@@ -32,7 +30,6 @@ impl fmt::Display for Phase {
             Phase::Disable => "disable",
             Phase::Enable => "enable",
             Phase::Identify => "identify",
-            Phase::Order => "order",
             Phase::Shutdown => "shutdown",
         })
     }
