@@ -13,6 +13,7 @@
 use kernel::prelude::*;
 
 pub mod domain;
+pub mod errno;
 mod ffi;
 pub mod keyed;
 #[cfg(ASYNC_DOMAIN_KUNIT)]

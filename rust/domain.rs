@@ -396,6 +396,7 @@ macro_rules! new_async_domain {
 #[kunit_tests(async_domain)]
 mod tests {
     use super::*;
+    use crate::errno::ESHUTDOWN;
     use crate::kunit::{
         settle,
         Gate, //

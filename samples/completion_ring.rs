@@ -32,6 +32,7 @@
 //! and has all of the sample's unsafe code.
 
 use async_domain::{
+    errno::ESHUTDOWN,
     new_completion_ring,
     threshold::CompletionRing,
     WaitMode, //

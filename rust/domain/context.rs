@@ -7,6 +7,7 @@ use super::{
     AsyncDomain,
     Cookie, //
 };
+use crate::errno::ESHUTDOWN;
 use kernel::prelude::*;
 
 /// A running task, as its own function sees it.

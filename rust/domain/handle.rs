@@ -17,6 +17,10 @@ use super::{
     Placed,
     SubmitError, //
 };
+use crate::errno::{
+    ECANCELED,
+    ENODATA, //
+};
 use crate::{
     ffi,
     wait::{
@@ -381,6 +385,7 @@ unsafe impl<F: FnOnce(&Context<'_>) -> Result + Send> Body for Fallible<F> {
 #[kunit_tests(async_domain_handle)]
 mod tests {
     use super::*;
+    use crate::errno::ESHUTDOWN;
     use crate::kunit::{
         self,
         Gate, //

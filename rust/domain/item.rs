@@ -294,6 +294,7 @@ impl Placed<'_> {
 #[kunit_tests(async_domain_item)]
 mod tests {
     use super::*;
+    use crate::errno::ESHUTDOWN;
     use crate::{
         impl_has_task,
         kunit::{

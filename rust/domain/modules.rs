@@ -11,6 +11,7 @@
 //! [`OwnerGone`](super::OwnerGone)).
 
 use super::registry;
+use crate::errno::ESHUTDOWN;
 use crate::ffi;
 use core::{
     cell::UnsafeCell,

@@ -17,6 +17,7 @@ use super::{
     Cookie,
     State, //
 };
+use crate::errno::ESHUTDOWN;
 use crate::wait::Locked;
 use core::ptr::NonNull;
 use kernel::prelude::*;

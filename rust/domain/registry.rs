@@ -17,6 +17,7 @@ use super::{
     AsyncDomain,
     Cookie, //
 };
+use crate::errno::EDEADLK;
 use crate::{
     ffi,
     wait::WaitMode, //
@@ -307,7 +308,7 @@ mod tests {
         // A visitor that is slow to leave.
         domain.visit();
         // SAFETY: It is not used after the thread below has dropped it.
-        let visited: &'static AsyncDomain = unsafe { &*(&raw const *domain) };
+        let visited: &'static AsyncDomain = unsafe { &*core::ptr::from_ref(&*domain) };
         let dropper = Thread::spawn(move || drop(domain))?;
 
         token.finish();

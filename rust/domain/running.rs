@@ -340,6 +340,7 @@ impl Run {
 #[kernel::prelude::kunit_tests(async_domain_running)]
 mod tests {
     use super::*;
+    use crate::errno::EDEADLK;
     use crate::kunit::{
         eventually,
         Gate, //

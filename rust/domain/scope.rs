@@ -184,6 +184,7 @@ impl AsyncDomain {
 #[kunit_tests(async_domain_scope)]
 mod tests {
     use super::*;
+    use crate::errno::ESHUTDOWN;
     use crate::kunit::{
         self,
         settle, //

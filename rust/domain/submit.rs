@@ -284,6 +284,10 @@ impl Placed<'_> {
 #[kunit_tests(async_domain_submit)]
 mod tests {
     use super::*;
+    use crate::errno::{
+        EDEADLK,
+        ESHUTDOWN, //
+    };
     use crate::kunit::{
         self,
         Gate, //

@@ -8,6 +8,7 @@ use super::{
     AsyncDomain,
     Cookie, //
 };
+use crate::errno::EDEADLK;
 use crate::{
     ffi,
     wait::WaitMode, //

@@ -267,12 +267,14 @@ mod tests {
                 exclusive,
                 shared_waiter,
                 table,
+                Table,
                 MODE, //
             },
             Address, //
         },
         kunit::{
             self,
+            eventually,
             settle,
             Thread, //
         },
@@ -285,24 +287,35 @@ mod tests {
             },
             Arc, //
         },
-        time::msecs_to_jiffies, //
+        time::{
+            delay::{
+                fsleep,
+                udelay, //
+            },
+            msecs_to_jiffies,
+            Delta, //
+        },
     };
+
+    fn soon(ms: u32) -> WaitMode {
+        MODE.timeout(msecs_to_jiffies(ms))
+    }
 
     #[test]
     fn thousands_of_resources_in_two_queues() -> Result {
         const RESOURCES: u64 = 4000;
-        const WAITERS: u64 = 120;
+        const WAITERS: u64 = 100;
         let table = table(2)?;
         let mut waiters = KVec::new();
 
-        // Each 50th resource has two waiters.
+        // Each 80th resource has two waiters.
         for i in 0..WAITERS {
-            let key = i / 2 * 50;
+            let key = i / 2 * 80;
             waiters.push(shared_waiter(&table, key)?, GFP_KERNEL)?;
         }
         for key in kunit::shuffled(RESOURCES as usize)? {
             let key = key as u64;
-            let expected = if key % 50 == 0 { 2 } else { 0 };
+            let expected = if key % 80 == 0 { 2 } else { 0 };
             let woken = table.wake_up(key, || ());
             assert_eq!((woken.shared, woken.exclusive), (expected, 0));
         }
@@ -338,8 +351,7 @@ mod tests {
     fn waits_end_as_their_mode_says() -> Result {
         let table = table(1)?;
 
-        let soon = MODE.timeout(msecs_to_jiffies(20));
-        assert_eq!(exclusive(&table, 1, soon)?.join(), (Err(ETIMEDOUT), 1));
+        assert_eq!(exclusive(&table, 1, soon(20))?.join(), (Err(ETIMEDOUT), 1));
 
         let waiter = exclusive(&table, 1, WaitMode::INTERRUPTIBLE)?;
         waiter.signal(kernel::bindings::SIGUSR1);
@@ -357,26 +369,51 @@ mod tests {
 
     #[test]
     fn no_wakeup_is_lost() -> Result {
-        let table = table(1)?;
-
-        for key in 0..80 {
-            let done = Arc::new(Atomic::new(false), GFP_KERNEL)?;
-            let (t, d) = (table.clone(), done.clone());
-            let waiter = Thread::spawn(move || {
-                t.wait_event(key, MODE.timeout(msecs_to_jiffies(10_000)), || {
-                    d.load(Relaxed)
-                })
-            })?;
-            kunit::with_interrupts_off(|| table.wake_up(key, || done.store(true, Relaxed)));
-            assert_eq!(waiter.join(), Ok(()));
+        struct Shared {
+            table: Arc<Table>,
+            looking: Atomic<bool>,
+            done: Atomic<bool>,
         }
-        assert_eq!(table.counts().vain, 0);
+
+        for key in 0..10 {
+            let shared = Arc::new(
+                Shared {
+                    table: table(1)?,
+                    looking: Atomic::new(false),
+                    done: Atomic::new(false),
+                },
+                GFP_KERNEL,
+            )?;
+            let waker = shared.clone();
+            let waker = Thread::spawn(move || {
+                while !waker.looking.load(Relaxed) {
+                    fsleep(Delta::from_micros(10));
+                }
+                let change = || waker.done.store(true, Relaxed);
+                kunit::with_interrupts_off(|| waker.table.wake_up(key, change).shared)
+            })?;
+
+            // Between the look and the sleep there is a lot of time for the change and the wake-up:
+            // they must not happen in it.
+            let ret = shared.table.wait_event(key, soon(10_000), || {
+                let done = shared.done.load(Relaxed);
+                shared.looking.store(true, Relaxed);
+                for _ in 0..50 {
+                    udelay(Delta::from_micros(100));
+                }
+                done
+            });
+            assert_eq!(ret, Ok(()));
+            assert_eq!(waker.join(), 1);
+            assert_eq!(shared.table.counts().vain, 0);
+        }
         Ok(())
     }
 
     #[test]
     fn shared_table_tells_resources_apart() -> Result {
         let resources = Arc::new([Atomic::new(false), Atomic::new(false)], GFP_KERNEL)?;
+        let waits = shared().counts().waits;
         let mut waiters = KVec::new();
 
         assert_eq!(shared().nr_buckets(), 256);
@@ -388,11 +425,11 @@ mod tests {
             };
             waiters.push(Thread::spawn(wait)?, GFP_KERNEL)?;
         }
-        for resource in &*resources {
-            assert!(waiters.iter().all(|thread| thread.falls_asleep()));
+        assert!(eventually(|| shared().counts().waits >= waits + 2));
+        for (resource, waiter) in resources.iter().zip(waiters) {
             let set = || resource.store(true, Relaxed);
             assert_eq!(shared().wake_up(Address::of(resource), set).shared, 1);
-            assert_eq!(waiters.remove(0).map_err(|_| EINVAL)?.join(), Ok(()));
+            assert_eq!(waiter.join(), Ok(()));
         }
         Ok(())
     }

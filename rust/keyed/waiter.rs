@@ -269,11 +269,7 @@ mod tests {
                     let index = (i + round) % KEYS;
                     let (key, resource) = (index as u64, &resources[index]);
 
-                    table.wait_event_exclusive(key, MODE, || {
-                        !resource
-                            .taken
-                            .xchg(true, Full)
-                    })?;
+                    table.wait_event_exclusive(key, MODE, || !resource.taken.xchg(true, Full))?;
                     if resource.users.fetch_add(1, Relaxed) != 0 {
                         return Err(EBUSY);
                     }

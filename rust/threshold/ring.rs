@@ -6,6 +6,10 @@ use super::{
     buffer::Buffer,
     take::Take, //
 };
+use crate::errno::{
+    ENOBUFS,
+    ESHUTDOWN, //
+};
 use crate::wait::{
     Counts,
     Locked,
@@ -390,8 +394,8 @@ mod tests {
             let thread = Thread::spawn(move || {
                 for i in 0..EACH {
                     let event = producer * EACH + i;
-                    let mut post = || ring.post(event);
-                    while kunit::with_interrupts_off(&mut post).is_err() {
+                    let post = || ring.post(event);
+                    while kunit::with_interrupts_off(post).is_err() {
                         kernel::time::delay::fsleep(Delta::from_micros(100));
                     }
                 }

@@ -6,6 +6,7 @@ use super::ring::{
     CompletionRing,
     State, //
 };
+use crate::errno::ESHUTDOWN;
 use crate::wait::{
     Fifo,
     Filter,

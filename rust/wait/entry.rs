@@ -170,7 +170,14 @@ mod tests {
             WaitQueue, //
         },
     };
-    use kernel::sync::Arc;
+    use core::cmp::Ordering;
+    use kernel::{
+        sync::Arc,
+        time::{
+            delay::udelay,
+            Delta, //
+        },
+    };
 
     /// Waits for so many coins, and gets them with the number of its turn.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,16 +198,16 @@ mod tests {
         type Order = Fifo;
 
         fn judge(&self, purse: &mut Purse) -> Verdict<Fifo> {
-            if purse.coins < self.needs {
-                Verdict::SKIP
-            } else if purse.coins == self.needs {
-                Verdict::WAKE_EXCLUSIVE
-            } else {
-                Verdict::WAKE
+            match purse.coins.cmp(&self.needs) {
+                Ordering::Less => Verdict::SKIP,
+                Ordering::Equal => Verdict::WAKE_EXCLUSIVE,
+                Ordering::Greater => Verdict::WAKE,
             }
         }
 
         fn grant(&mut self, purse: &mut Purse) {
+            // Slow, so that a waiter that was woken too early would be seen to have nothing.
+            udelay(Delta::from_micros(500));
             purse.coins -= self.needs;
             purse.turn += 1;
             self.has += self.needs;
@@ -253,11 +260,12 @@ mod tests {
 
         // The data as the event: five, of which the first needs more, and two and three take all.
         // The walk ends there.
-        queue.with(|purse| {
+        let (woken, left, skipped) = queue.with(|purse| {
             purse.coins = 5;
-            assert_eq!(purse.wake_by_data(), 2);
-            assert_eq!((purse.coins, purse.counts().skipped), (0, 1));
+            let woken = purse.wake_by_data();
+            (woken, purse.coins, purse.counts().skipped)
         });
+        assert_eq!((woken, left, skipped), (2, 0, 1));
         assert_eq!(two.join(), coins(2, 1));
         assert_eq!(three.join(), coins(3, 2));
 

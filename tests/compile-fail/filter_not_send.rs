@@ -17,7 +17,6 @@ type Counter<'a> = &'a kernel::sync::atomic::Atomic<u32>;
 struct Counting<'a>(Counter<'a>);
 
 // error[E0277]: cannot be shared between threads safely
-// error[E0277]: cannot be shared between threads safely
 impl Filter for Counting<'_> {
     type Event = ();
     type Order = Fifo;
