@@ -17,7 +17,7 @@ RUSTC ?= rustc
 RUSTDOC ?= rustdoc
 RUSTFMT ?= rustfmt
 export KUNIT
-sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs rust/*/*.rs samples/*.rs samples/*/*.rs))
+sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs rust/*/*.rs samples/*.rs samples/*/*.rs tests/*/*.rs))
 
 .PHONY: modules
 modules: check-kernel

@@ -4,6 +4,8 @@
 //!
 //! - [`AsyncDomain`]: functions run in parallel, each with a sequence cookie, so that their visible
 //!   effects can happen in order; wait for exactly what you need. See [`domain`].
+//! - [`keyed`]: waits for one of very many resources, on few shared queues.
+//! - [`threshold`]: waits for so many events, and a ring of completions.
 //! - [`wait`]: wait queues whose waiters carry the condition that they wait for, so that nobody is
 //!   woken in vain.
 //!
@@ -27,6 +29,7 @@ pub use domain::{
     AsyncDomain,
     Context,
     Cookie,
+    DeviceDomain,
     Handle,
     Scope,
     StaticDomain,
@@ -49,17 +52,24 @@ module! {
 /// What the loaded module owns. Dropped in this order.
 struct AsyncDomainModule {
     _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
+    _devices: domain::Devices,
     _tasks: queue::Queue,
+    _polls: queue::Queue,
     _retirement: queue::Queue,
     _shared: keyed::SharedTable,
+    _last_steps: domain::LastSteps,
 }
 
 impl kernel::Module for AsyncDomainModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self {
+            // SAFETY: This is the init function, which is called once.
+            _devices: unsafe { domain::Devices::new() },
             _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
+            _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
             _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,
             _shared: keyed::SharedTable::new()?,
+            _last_steps: domain::LastSteps::new(),
             _notifier: ffi::ModuleNotifier::new()?,
         })
     }

@@ -28,36 +28,59 @@
 //! What a task does to be seen, it does after [`Context::synchronize`], which waits for all tasks
 //! with lower cookies: the parallel parts overlap, the visible parts happen in cookie order.
 //!
+//! # Context
+//!
+//! What may be called *in any context* may be called with interrupts off and in hard interrupts. With
+//! `PREEMPT_RT`, where a wait queue's lock sleeps, hard interrupts are left out, but for the finishing
+//! of a [`Token`], which a worker then does.
+//!
+//! # Lockdep
+//!
+//! A task runs as if it held a lock of its domain, which draining the domain takes, so that lockdep
+//! sees a drain under a lock that a task takes. The lock's class is that of the place in the source
+//! where the domain is made: a task that drains another domain which was made in the same place looks
+//! like one that drains its own. Make domains that wait for each other in different places.
+//!
 //! Source: [`kernel/async.c`](srctree/kernel/async.c),
 //! [`include/linux/async.h`](srctree/include/linux/async.h)
 
 mod batch;
+mod binding;
 mod cancel;
 mod closure;
 mod context;
 mod cookie;
+mod device;
 mod error;
+mod executor;
 mod fixed;
+mod future;
 mod handle;
 mod item;
 mod modules;
 mod order;
+mod own;
 mod pending;
 mod placed;
 mod registry;
 mod running;
 mod scope;
+mod spawn;
 mod submit;
 mod synchronize;
 mod task;
 mod token;
 
+pub(crate) use binding::Devices;
+pub(crate) use own::LastSteps;
 pub(crate) use registry::OwnerGone;
 
 pub use context::Context;
 pub use cookie::Cookie;
+pub use device::DeviceDomain;
 pub use error::SubmitError;
 pub use fixed::StaticDomain;
+pub use future::Wait;
 pub use handle::Handle;
 pub use item::{
     HasTask,
@@ -80,6 +103,7 @@ use core::{
     ptr, //
 };
 use kernel::{
+    device::Device,
     prelude::*,
     sync::{
         atomic::{
@@ -144,6 +168,8 @@ pub struct AsyncDomain {
     registry: registry::Links,
     exclusive: bool,
     owner: Atomic<*mut ffi::module>,
+    /// The device to whose binding the domain belongs, or null. Does not change after initialisation.
+    device: *const Device,
     lockdep: Opaque<ffi::lockdep_map>,
     _pin: PhantomPinned,
 }
@@ -249,6 +275,7 @@ impl AsyncDomain {
             (&raw mut (*slot).registry).write(registry::Links::new());
             (&raw mut (*slot).exclusive).write(exclusive);
             (&raw mut (*slot).owner).write(Atomic::new(owner));
+            (&raw mut (*slot).device).write(ptr::null());
             ffi::lockdep_init_map(
                 Opaque::cast_into(&raw const (*slot).lockdep),
                 name.as_char_ptr(),
@@ -299,7 +326,7 @@ impl AsyncDomain {
     /// What the domain has done so far. May be called in any context.
     pub fn stats(&self) -> Stats {
         self.queue.with(|state| {
-            let counts = *state.counts();
+            let counts = state.counts();
 
             Stats {
                 submitted: state.submitted,

@@ -19,8 +19,12 @@ pub(crate) use kernel::bindings::{
     __init_waitqueue_head,
     __wake_up_locked_key,
     autoremove_wake_function,
+    bus_type,
     cancel_work,
     destroy_workqueue,
+    device,
+    dl_dev_state_DL_DEV_DRIVER_BOUND,
+    dl_dev_state_DL_DEV_PROBING,
     finish_wait,
     get_current,
     kfree,
@@ -47,7 +51,10 @@ pub(crate) use kernel::bindings::{
 };
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
-pub(crate) use kernel::bindings::workqueue_set_max_active;
+pub(crate) use kernel::bindings::{
+    module_refcount,
+    workqueue_set_max_active, //
+};
 
 pub(crate) use generated::*;
 
@@ -253,6 +260,77 @@ impl<T: ModuleGoing> Drop for ModuleNotifier<T> {
     }
 }
 
+/// Is told when the binding of a device to its driver ends, before any of its resources is released.
+pub(crate) trait BindingEnds {
+    /// May sleep. The device is locked.
+    fn binding_ends(device: *mut device);
+}
+
+/// A registration for [`BindingEnds`] of the devices of one bus, unregistered on drop.
+pub(crate) struct BusNotifier<T: BindingEnds> {
+    block: Pin<KBox<Opaque<kernel::bindings::notifier_block>>>,
+    bus: *const bus_type,
+    _ends: core::marker::PhantomData<T>,
+}
+
+// SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+unsafe impl<T: BindingEnds> Send for BusNotifier<T> {}
+// SAFETY: As above; nothing can be done through a shared reference.
+unsafe impl<T: BindingEnds> Sync for BusNotifier<T> {}
+
+impl<T: BindingEnds> BusNotifier<T> {
+    /// Registers; fails with `ENOMEM`, or as `bus_register_notifier()` does: with `EINVAL` if there is
+    /// no bus at this address.
+    pub(crate) fn new(bus: *const bus_type) -> Result<Self> {
+        let block = KBox::pin(
+            Opaque::new(kernel::bindings::notifier_block {
+                notifier_call: Some(Self::call),
+                ..pin_init::zeroed()
+            }),
+            GFP_KERNEL,
+        )?;
+
+        // SAFETY: The address is looked up among those of the registered buses. The block is
+        // initialised, pinned on the heap, and lives until `drop` has taken it off the chain.
+        kernel::error::to_result(unsafe {
+            kernel::bindings::bus_register_notifier(bus, block.get())
+        })?;
+
+        Ok(Self {
+            block,
+            bus,
+            _ends: core::marker::PhantomData,
+        })
+    }
+
+    extern "C" fn call(
+        _block: *mut kernel::bindings::notifier_block,
+        event: c_ulong,
+        data: *mut c_void,
+    ) -> c_int {
+        use kernel::bindings::{
+            bus_notifier_event_BUS_NOTIFY_DRIVER_NOT_BOUND,
+            bus_notifier_event_BUS_NOTIFY_UNBIND_DRIVER, //
+        };
+
+        // CAST: The event is an enum, which notifiers get as an `unsigned long`.
+        if event == bus_notifier_event_BUS_NOTIFY_UNBIND_DRIVER as c_ulong
+            || event == bus_notifier_event_BUS_NOTIFY_DRIVER_NOT_BOUND as c_ulong
+        {
+            T::binding_ends(data.cast());
+        }
+        kernel::bindings::NOTIFY_OK as c_int
+    }
+}
+
+impl<T: BindingEnds> Drop for BusNotifier<T> {
+    fn drop(&mut self) {
+        // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks. If the
+        // bus is gone, and its chain with it, then nothing is found, and this fails.
+        unsafe { kernel::bindings::bus_unregister_notifier(self.bus, self.block.get()) };
+    }
+}
+
 /// The function of a kernel thread of the test suites.
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 pub(crate) trait ThreadFunction {
@@ -271,4 +349,71 @@ pub(crate) unsafe extern "C" fn thread_function<T: ThreadFunction>(data: *mut c_
     let start = unsafe { KBox::<T>::from_raw(data.cast()) };
     KBox::into_inner(start).run();
     0
+}
+
+/// The driver of a faux device of the test suites.
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(crate) trait FauxDriver {
+    /// Is called when the device is bound; may fail with an errno.
+    fn probe(device: *mut device) -> c_int;
+    /// Is called when it is unbound.
+    fn remove(device: *mut device);
+}
+
+/// A faux device with a driver, both removed on drop.
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(crate) struct FauxDevice(*mut kernel::bindings::faux_device);
+
+// SAFETY: A faux device may be removed by any thread.
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+unsafe impl Send for FauxDevice {}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+impl FauxDevice {
+    /// Makes a device and binds it; fails with `ENODEV`.
+    pub(crate) fn new<T: FauxDriver>(name: &CStr) -> Result<Self> {
+        unsafe extern "C" fn probe<T: FauxDriver>(
+            device: *mut kernel::bindings::faux_device,
+        ) -> c_int {
+            // SAFETY: The device is valid.
+            T::probe(unsafe { &raw mut (*device).dev })
+        }
+        unsafe extern "C" fn remove<T: FauxDriver>(device: *mut kernel::bindings::faux_device) {
+            // SAFETY: As above.
+            T::remove(unsafe { &raw mut (*device).dev })
+        }
+        struct Ops<T>(core::marker::PhantomData<T>);
+        impl<T: FauxDriver> Ops<T> {
+            const OPS: kernel::bindings::faux_device_ops = kernel::bindings::faux_device_ops {
+                probe: Some(probe::<T>),
+                remove: Some(remove::<T>),
+            };
+        }
+
+        // SAFETY: The name is copied, and the functions are static.
+        let device = unsafe {
+            kernel::bindings::faux_device_create(
+                name.as_char_ptr(),
+                core::ptr::null_mut(),
+                &Ops::<T>::OPS,
+            )
+        };
+        if device.is_null() {
+            return Err(ENODEV);
+        }
+        Ok(Self(device))
+    }
+
+    pub(crate) fn device(&self) -> *mut device {
+        // SAFETY: The device is valid until it is dropped.
+        unsafe { &raw mut (*self.0).dev }
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+impl Drop for FauxDevice {
+    fn drop(&mut self) {
+        // SAFETY: The device was made by `new`, and is removed once.
+        unsafe { kernel::bindings::faux_device_destroy(self.0) };
+    }
 }

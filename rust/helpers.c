@@ -5,6 +5,7 @@
  */
 
 #include <linux/export.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
 
@@ -38,14 +39,40 @@ bool async_domain_helper_in_task(void)
 	return in_task();
 }
 
+bool async_domain_helper_in_hardirq(void)
+{
+	return in_hardirq();
+}
+
 void async_domain_helper_cond_resched(void)
 {
 	cond_resched();
 }
 
+void async_domain_helper_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
 int async_domain_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);
+}
+
+const struct bus_type *async_domain_helper_dev_bus(struct device *dev)
+{
+	return dev->bus;
+}
+
+enum dl_dev_state async_domain_helper_dev_links_status(struct device *dev)
+{
+	return READ_ONCE(dev->links.status);
+}
+
+/* See really_probe(). */
+bool async_domain_helper_dev_tests_removal(struct device *dev)
+{
+	return IS_ENABLED(CONFIG_DEBUG_TEST_DRIVER_REMOVE) && !dev->driver->suppress_bind_attrs;
 }
 
 void async_domain_helper_list_add(struct list_head *entry, struct list_head *prev)

@@ -17,9 +17,15 @@ void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigne
 void async_domain_helper_set_current_state(unsigned int state);
 bool async_domain_helper_signal_pending_state(unsigned int state);
 bool async_domain_helper_in_task(void);
+bool async_domain_helper_in_hardirq(void);
 void async_domain_helper_cond_resched(void);
 
+void async_domain_helper_synchronize_rcu_tasks(void);
+
 int async_domain_helper_dev_to_node(struct device *dev);
+const struct bus_type *async_domain_helper_dev_bus(struct device *dev);
+enum dl_dev_state async_domain_helper_dev_links_status(struct device *dev);
+bool async_domain_helper_dev_tests_removal(struct device *dev);
 
 void async_domain_helper_list_add(struct list_head *entry, struct list_head *prev);
 void async_domain_helper_list_del_init(struct list_head *entry);

@@ -50,6 +50,10 @@ pub(crate) static TASKS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 /// Where tasks are retired, and tokens finished, that nobody else can.
 pub(crate) static RETIREMENT: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
+/// Where spawned futures are polled. Apart from the tasks, which may hold all their places while they
+/// wait for a future to be polled.
+pub(crate) static POLLS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
+
 /// Owns a workqueue.
 pub(crate) struct Queue(&'static Workqueue);
 
@@ -94,7 +98,18 @@ impl Workqueue {
 /// stay valid until its work function has been called. `node` must be a valid node, or none.
 #[inline]
 pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
-    let queue = TASKS.raw();
+    // SAFETY: By the caller's promise.
+    unsafe { enqueue_on(&TASKS, work, node) };
+}
+
+/// Queues an item on one of the queues.
+///
+/// # Safety
+///
+/// As [`enqueue`].
+#[inline]
+pub(crate) unsafe fn enqueue_on(queue: &Workqueue, work: *mut ffi::work_struct, node: c_int) {
+    let queue = queue.raw();
 
     // SAFETY: The queue exists while any consumer can call this. The item is valid and idle, and the
     // node exists, by the caller's promise.

@@ -65,6 +65,7 @@ mod filter;
 mod head;
 mod mode;
 mod sleep;
+mod waker;
 
 pub use filter::{
     Fifo,
@@ -79,6 +80,7 @@ pub use head::{
     WaitQueue, //
 };
 pub use mode::WaitMode;
+pub(crate) use waker::Waiting;
 
 /// Creates a [`WaitQueue`] initialiser with the given data, name and a newly-created lock class.
 #[macro_export]

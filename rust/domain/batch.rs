@@ -98,7 +98,7 @@ impl Placed<'_> {
     ///
     /// # Safety
     ///
-    /// As [`Self::submit`], for each task.
+    /// As [`Self::submit_task`], for each task.
     unsafe fn submit_chain(self, tasks: &mut Chain) -> Result<Range<Cookie>> {
         let Self {
             domain,

@@ -3,6 +3,10 @@
 //! Cancelling tasks that have not started.
 
 use super::{
+    executor::{
+        spawned_of,
+        Spawned, //
+    },
     pending::{
         flag,
         Node, //
@@ -25,6 +29,9 @@ impl AsyncDomain {
     /// returns, then its cookie counts as finished, and waiters are released. A task that is running
     /// is asked to stop ([`Context::should_stop`](super::Context::should_stop)), and this returns
     /// `false`, as it does for a token, and for a cookie that is not in progress.
+    ///
+    /// A [spawned](Self::spawn) future is taken back also while it waits, wherever it has come. One
+    /// that is being polled is dropped afterwards, and this returns `false`.
     ///
     /// # Context
     ///
@@ -92,11 +99,22 @@ impl AsyncDomain {
     }
 }
 
+/// What has been taken back.
+enum Taken {
+    Task(NonNull<Task>),
+    Spawned(NonNull<Spawned>),
+}
+
 /// Takes a task back from the workqueue; asks it to stop if that cannot be done.
-fn take(state: &State, node: NonNull<Node>) -> Option<NonNull<Task>> {
+fn take(state: &State, node: NonNull<Node>) -> Option<Taken> {
     // SAFETY: The caller found the node in the list, and holds the lock.
-    unsafe { (*node.as_ptr()).set(flag::STOP) };
-    dequeue(state, node)
+    unsafe {
+        (*node.as_ptr()).set(flag::STOP);
+        if let Some(spawned) = spawned_of(node) {
+            return Spawned::cancel(spawned).then_some(Taken::Spawned(spawned));
+        }
+    }
+    dequeue(state, node).map(Taken::Task)
 }
 
 /// Takes a task back from the workqueue, if no worker has begun with it.
@@ -115,12 +133,15 @@ fn dequeue(_state: &State, node: NonNull<Node>) -> Option<NonNull<Task>> {
     }
 }
 
-fn discard(taken: Option<NonNull<Task>>) -> bool {
-    let Some(task) = taken else {
-        return false;
-    };
+fn discard(taken: Option<Taken>) -> bool {
     // SAFETY: It has just been taken back, and belongs to us.
-    unsafe { Task::discard(task) };
+    unsafe {
+        match taken {
+            Some(Taken::Task(task)) => Task::discard(task),
+            Some(Taken::Spawned(spawned)) => Spawned::discard(spawned),
+            None => return false,
+        }
+    }
     true
 }
 

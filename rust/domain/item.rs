@@ -253,14 +253,14 @@ impl AsyncDomain {
         P: TaskPointer<ID>,
         P::Item: TaskItem<ID, Pointer = P>,
     {
-        self.anywhere().submit_item(item)
+        self.anywhere().submit(item)
     }
 }
 
 impl Placed<'_> {
     /// See [`AsyncDomain::submit`].
     #[inline]
-    pub fn submit_item<P, const ID: u64>(self, item: P) -> Result<Cookie, SubmitError<P>>
+    pub fn submit<P, const ID: u64>(self, item: P) -> Result<Cookie, SubmitError<P>>
     where
         P: TaskPointer<ID>,
         P::Item: TaskItem<ID, Pointer = P>,
@@ -276,7 +276,7 @@ impl Placed<'_> {
         // `'static`. What was not submitted is given back.
         let ret = unsafe {
             if Task::claim(task) {
-                self.submit(task, ptr::null())
+                self.submit_task(task, ptr::null())
                     .inspect_err(|_| Task::unclaim(task))
             } else {
                 Err(EBUSY)

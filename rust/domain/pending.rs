@@ -37,6 +37,8 @@ pub(super) mod flag {
     pub(in super::super) const RETIRING: u32 = 1 << 3;
     /// The task has been taken back from the workqueue.
     pub(in super::super) const TAKEN: u32 = 1 << 4;
+    /// The node is the first field of a [`Spawned`](super::super::executor::Spawned).
+    pub(in super::super) const SPAWNED: u32 = 1 << 5;
 }
 
 impl Node {

@@ -244,7 +244,7 @@ impl Placed<'_> {
         })?;
 
         // SAFETY: The task has just been made; the caller answers for what it borrows.
-        unsafe { self.submit(task, scope) }.map_err(|error| SubmitError {
+        unsafe { self.submit_task(task, scope) }.map_err(|error| SubmitError {
             error,
             // SAFETY: The task comes from above, with this type of body, and was not queued.
             task: unsafe {
@@ -261,7 +261,7 @@ impl Placed<'_> {
     ///
     /// The task must be initialised, claimed if it is in the caller's memory, and not have been
     /// submitted. What it borrows must outlive the scope, which must be null or outlive the task.
-    pub(super) unsafe fn submit(
+    pub(super) unsafe fn submit_task(
         self,
         task: ptr::NonNull<Task>,
         scope: *const Gathering,

@@ -46,7 +46,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `0` is a valid [`InFlight`] that is in the order of its domain, and ours.
+/// `0` is a valid `InFlight` that is in the order of its domain, and ours.
 #[must_use = "dropping a token finishes it"]
 pub struct Token(NonNull<InFlight>);
 
@@ -55,6 +55,38 @@ struct InFlight {
     domain: *const AsyncDomain,
     /// Dropped with the token, as the last thing that is done.
     _modules: ModuleRefs,
+    /// With `PREEMPT_RT`, the lock of the domain sleeps, and cannot be taken in a hard interrupt. A
+    /// token that is finished in one has a worker do it.
+    #[cfg(CONFIG_PREEMPT_RT)]
+    work: kernel::types::Opaque<ffi::work_struct>,
+}
+
+impl InFlight {
+    /// Takes what is in flight out of the order of its domain.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be that of a token that is not used any more.
+    unsafe fn finish(this: *mut Self) {
+        // SAFETY: By the invariant of the token. The domain is not dropped before the node is
+        // removed, and not used after that; its module stays until the box is dropped, last.
+        unsafe {
+            (*(*this).domain).finish_elsewhere(&raw mut (*this).node);
+            drop(KBox::from_raw(this));
+        }
+    }
+}
+
+#[cfg(CONFIG_PREEMPT_RT)]
+// SAFETY: `run` does not touch the work item after it has been freed.
+unsafe impl ffi::WorkFunction for InFlight {
+    unsafe fn run(work: *mut ffi::work_struct) {
+        // SAFETY: Work items with this function are in an `InFlight` whose token is gone.
+        unsafe {
+            let work: *mut kernel::types::Opaque<ffi::work_struct> = work.cast();
+            Self::finish(kernel::container_of!(work, InFlight, work));
+        }
+    }
 }
 
 // SAFETY: A token may be finished by any thread: everything that it does is done under the lock of
@@ -81,6 +113,8 @@ impl Token {
                 // SAFETY: `submitter` is a module by the caller's promise, the owner by the
                 // domain's invariant.
                 _modules: unsafe { ModuleRefs::get(submitter, domain.owner()) }?,
+                #[cfg(CONFIG_PREEMPT_RT)]
+                work: kernel::types::Opaque::uninit(),
             },
             flags,
         )?;
@@ -116,14 +150,24 @@ impl Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        let ptr = self.0.as_ptr();
+        let this = self.0.as_ptr();
 
-        // SAFETY: By the type invariant. The domain is not dropped before the node is removed, and
-        // not used after that; its module stays until the box is dropped, last.
-        unsafe {
-            (*(*ptr).domain).finish_elsewhere(&raw mut (*ptr).node);
-            drop(KBox::from_raw(ptr));
+        #[cfg(CONFIG_PREEMPT_RT)]
+        // SAFETY: It may always be called.
+        if unsafe { ffi::in_hardirq() } {
+            // SAFETY: The work item is in memory of ours, which the work function frees. It never
+            // waits, so that it may be queued where others are waited for.
+            unsafe {
+                let work = kernel::types::Opaque::cast_into(&raw const (*this).work);
+
+                ffi::init_work::<InFlight>(work);
+                crate::queue::enqueue_retirement(work);
+            }
+            return;
         }
+
+        // SAFETY: By the type invariant; the token is being dropped.
+        unsafe { InFlight::finish(this) }
     }
 }
 

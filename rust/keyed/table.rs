@@ -246,7 +246,7 @@ impl<K: Key> WaitTable<K> {
         let mut sum = Counts::default();
 
         for queue in &self.buckets {
-            let counts = queue.with(|locked| *locked.counts());
+            let counts = queue.with(|locked| locked.counts());
             sum.waits += counts.waits;
             sum.wakeups += counts.wakeups;
             sum.skipped += counts.skipped;

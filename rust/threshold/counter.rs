@@ -112,7 +112,7 @@ impl EventCounter {
 
     /// What has happened on the counter's wait queue so far.
     pub fn counts(&self) -> Counts {
-        self.queue.with(|count| *count.counts())
+        self.queue.with(|count| count.counts())
     }
 }
 

@@ -202,7 +202,7 @@ impl<T: Copy + Send> CompletionRing<T> {
 
     /// What has happened on the ring's wait queue so far.
     pub fn counts(&self) -> Counts {
-        self.queue.with(|state| *state.counts())
+        self.queue.with(|state| state.counts())
     }
 }
 

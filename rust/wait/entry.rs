@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One waiter in a queue, and the wake function: the one trampoline of all filtered waits.
+//! One waiter in a queue, and the wake function: the one judge of all filtered waits.
+//!
+//! An entry in a thread's frame wakes the thread. One that is in a future, behind the same filter,
+//! calls a waker instead: see `waker.rs`.
 
 use super::filter::{
     Answer,
@@ -18,11 +21,12 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// While `wait` is linked, it is in a queue that holds entries of this very type only, the filter
-/// is touched under the queue's lock only, and the entry stays where it is.
+/// While `wait` is linked, it is in a queue that holds entries of this very type only, which may be
+/// the first field of something larger, the filter is touched under the queue's lock only, and the
+/// entry stays where it is.
 #[repr(C)]
 pub(super) struct Entry<F> {
-    wait: ffi::wait_queue_entry,
+    pub(super) wait: ffi::wait_queue_entry,
     filter: F,
 }
 
@@ -41,12 +45,22 @@ impl<F: Filter> Entry<F> {
     /// [`Self::link`].
     #[inline]
     pub(super) fn new(filter: F) -> Self {
+        let mut this = Self::with_function::<Self>(filter);
+
+        // SAFETY: It may always be called; the current thread outlives its own stack frame.
+        this.wait.private = unsafe { ffi::get_current() }.cast();
+        this
+    }
+
+    /// Makes an unlinked entry that is the first field of a `W`, which says what is done when its
+    /// filter is satisfied.
+    #[inline]
+    pub(super) fn with_function<W: ffi::WakeFunction>(filter: F) -> Self {
         Self {
             wait: ffi::wait_queue_entry {
                 flags: 0,
-                // SAFETY: It may always be called; the current thread outlives its own stack frame.
-                private: unsafe { ffi::get_current() }.cast(),
-                func: Some(ffi::wake_function::<Self>),
+                private: ptr::null_mut(),
+                func: Some(ffi::wake_function::<W>),
                 entry: ffi::list_head {
                     next: ptr::null_mut(),
                     prev: ptr::null_mut(),
@@ -98,6 +112,46 @@ impl<F: Filter> Entry<F> {
             ffi::list_add(&raw mut (*this).wait.entry, place);
         }
     }
+
+    /// Judges a waiter, and hands over what it is granted. `Ok` says that it is to be woken and
+    /// unlinked, and `Err` that it is to be left alone: either with what the wake function returns.
+    ///
+    /// # Safety
+    ///
+    /// `wait` must be that of a linked entry of this type, whose queue's lock is held; `key` must be
+    /// what the queue's waker passes.
+    #[inline]
+    pub(super) unsafe fn judge(
+        wait: *mut ffi::wait_queue_entry,
+        key: *mut c_void,
+    ) -> Result<c_int, c_int> {
+        // SAFETY: `WaitQueue::walk` is the only waker of a queue of these entries. It passes a
+        // `Walk` with this filter's event, which is borrowed by nobody else during the walk.
+        let walk = unsafe { &mut *key.cast::<Walk<'_, F::Event>>() };
+        // SAFETY: By the caller's promise this is an `Entry<F>`, whose first field `wait` is. It is
+        // valid while the head's lock is held, and nobody else touches its filter.
+        let filter = unsafe { &mut (*wait.cast::<Self>()).filter };
+
+        let verdict = match filter.judge(walk.event).answer {
+            Answer::Skip => {
+                walk.skipped += 1;
+                return Err(0);
+            }
+            Answer::Stop => {
+                walk.skipped += 1;
+                return Err(-1);
+            }
+            Answer::Wake => 1,
+            // A negative value ends the walk, whether or not this waiter was woken.
+            Answer::WakeExclusive => -1,
+        };
+
+        walk.woken += 1;
+        // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
+        // comes later, by `list_del_init_careful()`.
+        filter.grant(walk.event);
+        Ok(verdict)
+    }
 }
 
 // SAFETY: `wake` calls the filter, which by its contract neither sleeps nor takes the lock, and
@@ -109,33 +163,12 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
         flags: c_int,
         key: *mut c_void,
     ) -> c_int {
-        let entry = wait.cast::<Self>();
-        // SAFETY: `WaitQueue::walk` is the only waker of a queue of these entries. It passes a
-        // `Walk` with this filter's event, which is borrowed by nobody else during the walk.
-        let walk = unsafe { &mut *key.cast::<Walk<'_, F::Event>>() };
-        // SAFETY: By the type invariant a linked entry with this function is an `Entry<F>`, whose
-        // first field `wait` is. It is valid while the head's lock is held, and nobody else touches
-        // its filter.
-        let filter = unsafe { &mut (*entry).filter };
-
-        let verdict = match filter.judge(walk.event).answer {
-            Answer::Skip => {
-                walk.skipped += 1;
-                return 0;
-            }
-            Answer::Stop => {
-                walk.skipped += 1;
-                return -1;
-            }
-            Answer::Wake => 1,
-            // A negative value ends the walk, whether or not this waiter was woken.
-            Answer::WakeExclusive => -1,
+        // SAFETY: A linked entry with this function is an `Entry<F>`; the lock is held, and the key is
+        // what this queue's waker passes.
+        let verdict = match unsafe { Self::judge(wait, key) } {
+            Ok(verdict) => verdict,
+            Err(ret) => return ret,
         };
-
-        walk.woken += 1;
-        // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
-        // comes later, by `list_del_init_careful()`.
-        filter.grant(walk.event);
 
         // From here on the waiter may run, find itself unlinked and return, whereupon its stack
         // frame, and the entry in it, are gone: neither is used again.

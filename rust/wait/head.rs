@@ -90,7 +90,7 @@ pub struct Counts {
 ///
 /// # Invariants
 ///
-/// Every entry that is linked in `head` is an [`Entry<F>`].
+/// Every entry that is linked in `head` is an `Entry<F>`.
 pub struct WaitQueue<T, F: Filter> {
     pub(super) head: Opaque<ffi::wait_queue_head>,
     counts: UnsafeCell<Counts>,
@@ -102,8 +102,9 @@ pub struct WaitQueue<T, F: Filter> {
     _pin: PhantomPinned,
 }
 
-// SAFETY: The queue owns its data, and no entry is linked while it is moved to another thread: an
-// entry is only linked during a call that borrows the queue.
+// SAFETY: The queue owns its data, and no entry is linked while it is moved to another thread, but
+// for what leaked futures have left behind: an entry is only linked while somebody borrows the queue.
+// Which thread is the queue's does not matter to an entry.
 unsafe impl<T: Send, F: Filter> Send for WaitQueue<T, F> {}
 // SAFETY: The data and the counts are only touched under the lock; filters are read by other
 // threads' wakers, and `Filter` requires `Sync`.
@@ -239,7 +240,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
         unsafe { ffi::__wake_up_locked_key(head, ffi::TASK_NORMAL, (&raw mut walk).cast()) };
 
         let Walk { woken, skipped, .. } = walk;
-        let counts = self.counts();
+        let counts = self.counts_mut();
         counts.wakeups += woken;
         counts.skipped += skipped;
         woken
@@ -247,9 +248,14 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     /// What has happened on this queue so far.
     #[inline]
-    pub fn counts(&mut self) -> &mut Counts {
-        // SAFETY: The counts are only touched under the lock, which is held, and through this
-        // borrow of the one `Locked` that there is.
+    pub fn counts(&self) -> Counts {
+        // SAFETY: The counts are only touched under the lock, which is held.
+        unsafe { *self.queue.counts.get() }
+    }
+
+    #[inline]
+    pub(super) fn counts_mut(&mut self) -> &mut Counts {
+        // SAFETY: As above, and through this borrow of the one `Locked` that there is.
         unsafe { &mut *self.queue.counts.get() }
     }
 }

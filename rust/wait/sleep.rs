@@ -77,7 +77,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
                 entry.write(Entry::new(filter));
                 Entry::link(entry, self.head.get());
             }
-            locked.counts().waits += 1;
+            locked.counts_mut().waits += 1;
             // Set before the lock is dropped, so that a waker that finds the entry also finds a
             // thread that it can wake.
             //
@@ -134,7 +134,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
                         ffi::list_del_init(list);
                         return Some(Err(ETIMEDOUT));
                     }
-                    locked.counts().vain += 1;
+                    locked.counts_mut().vain += 1;
                     ffi::set_current_state(mode.state);
                 }
                 None
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn counts<T, F: Filter>(queue: &WaitQueue<T, F>) -> Counts {
-        queue.with(|locked| *locked.counts())
+        queue.with(|locked| locked.counts())
     }
 
     fn waiter(queue: &Arc<Counter>, value: u64, mode: WaitMode) -> Result<Thread<Result>> {

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The binding of a device to its driver, and the domains that end with it.
+//!
+//! # Why it holds
+//!
+//! A handle that is dropped waits for its tasks. That is not enough: a handle may be leaked, and
+//! device-managed resources may be released before it is dropped. So the domain proper belongs to this
+//! module, which is told by the driver core when a binding ends, and waits for the tasks then:
+//!
+//! - `BUS_NOTIFY_UNBIND_DRIVER` comes before the driver's `remove()`, before its private data is
+//!   dropped and its device-managed resources are released. `BUS_NOTIFY_DRIVER_NOT_BOUND` comes when a
+//!   probe has failed, before the same. One notifier for each bus listens to both.
+//! - A domain that is made after the notification would be missed: in the driver's `remove()`, or in the
+//!   destructor of its private data. The driver core says by the state of the device's links that
+//!   the device is being unbound, before it notifies; domains are refused then. A failed probe says so
+//!   a little later than it notifies. That window is closed by a device-managed action for domains that
+//!   are made while the device is being probed.
+//! - With `CONFIG_DEBUG_TEST_DRIVER_REMOVE`, a test of the driver core, drivers are removed once without
+//!   a notification: domains are refused for drivers that are tested so.
+//! - A task that unbinds its own device would have the notification wait for the task itself. It does,
+//!   for ever, after it was reported: there is no way to go on, since the task has the device in its
+//!   hands.
+//!
+//! C header: [`include/linux/device/bus.h`](srctree/include/linux/device/bus.h)
+
+use super::{
+    own::OwnRef,
+    AsyncDomain, //
+};
+use crate::ffi;
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    devres,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        global_lock,
+        Arc,
+        LockClassKey, //
+    },
+    types::ScopeGuard, //
+};
+
+/// The domain proper.
+///
+/// # Invariants
+///
+/// Until it is closed and has no unfinished task, it is in [`DOMAINS`], or on its way out of there in the
+/// hands of somebody who waits for its tasks while the device is still bound.
+#[pin_data]
+pub(super) struct Binding {
+    // Before the keys that it uses.
+    #[pin]
+    domain: AsyncDomain,
+    #[pin]
+    lock_key: LockClassKey,
+    #[pin]
+    task_key: LockClassKey,
+    device: ARef<Device>,
+    bus: Bus,
+}
+
+/// The address of a bus; only compared, or given to the kernel, which compares it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bus(*const ffi::bus_type);
+
+// SAFETY: It is not followed.
+unsafe impl Send for Bus {}
+// SAFETY: As above.
+unsafe impl Sync for Bus {}
+
+global_lock! {
+    // SAFETY: Initialised in `Devices::new`, before any consumer is loaded.
+    unsafe(uninit) static DOMAINS: Mutex<KVec<Arc<Binding>>> = KVec::new();
+}
+
+global_lock! {
+    // SAFETY: As above. Outside of `DOMAINS`, and not taken by notifiers, which wait for those who have
+    // registered them.
+    unsafe(uninit) static BUSES: Mutex<KVec<(Bus, ffi::BusNotifier<Unbinding>)>> = KVec::new();
+}
+
+pub(super) fn raw(device: &Device) -> *mut ffi::device {
+    // CAST: `Device` is a transparent wrapper.
+    ptr::from_ref(device).cast_mut().cast()
+}
+
+/// Hears from the driver core.
+struct Unbinding;
+
+impl ffi::BindingEnds for Unbinding {
+    fn binding_ends(device: *mut ffi::device) {
+        close_and_wait(device);
+    }
+}
+
+/// Closes the domains of a device whose binding ends, and waits for their tasks.
+fn close_and_wait(device: *mut ffi::device) {
+    let is_of = |binding: &Arc<Binding>| ptr::eq(raw(&binding.device), device);
+
+    // As long as there are any: one of the tasks may have made another domain.
+    loop {
+        let next = {
+            let domains = DOMAINS.lock();
+            let of_device = || domains.iter().filter(|binding| is_of(binding));
+
+            of_device().for_each(|binding| binding.domain.close());
+            of_device().next().cloned()
+        };
+        let Some(binding) = next else {
+            return;
+        };
+
+        if binding.domain.synchronize_full() == Err(EDEADLK) {
+            pr_err!("a task unbinds its own device, and waits for itself for ever\n");
+            binding.domain.wait_unused();
+        }
+        binding.remove();
+    }
+}
+
+impl Binding {
+    /// Makes a domain for a bound device; see [`DeviceDomain::new`](super::DeviceDomain::new).
+    #[inline(never)]
+    pub(super) fn new(dev: &Device<Bound>) -> Result<Arc<Self>> {
+        // SAFETY: The device is valid.
+        let bus = Bus(unsafe { ffi::dev_bus(raw(dev)) });
+        if bus.0.is_null() {
+            return Err(EINVAL);
+        }
+        let binding = Self::make(dev, bus)?;
+
+        // Where there is a domain, there is a bound device on a bus with this address, which is our
+        // device's, and whose notifier was registered for the domain.
+        let is_heard = Self::enter(&binding, |domains| domains.iter().any(|d| d.bus == bus))?;
+        if !is_heard {
+            let mut buses = BUSES.lock();
+
+            // Nobody needs the notifier, if there is one, unless somebody has just come here before
+            // us; and it may have been that of another bus, which is gone.
+            if !Self::enter(&binding, |domains| domains.iter().any(|d| d.bus == bus))? {
+                buses.retain(|(other, _)| *other != bus);
+                buses.reserve(1, GFP_KERNEL)?;
+                buses.push((bus, ffi::BusNotifier::new(bus.0)?), GFP_KERNEL)?;
+                Self::enter(&binding, |_| true)?;
+            }
+        }
+        // On failure, nobody is left who could submit anything.
+        let this = ScopeGuard::new_with_data(binding, |binding| binding.close());
+
+        // If the binding has begun to end, then either it has been notified after we have entered the
+        // list, or we see it here: whoever notifies takes the list's lock as well.
+        if matches!(this.check_binding()?, State::Probing) {
+            let action = AtRelease {
+                device: raw(dev),
+                _own: OwnRef::new()?,
+            };
+            devres::register(dev, action, GFP_KERNEL)?;
+            // Not too late for that either: the state changes before resources are released.
+            this.check_binding()?;
+        }
+        Ok(this.dismiss())
+    }
+
+    /// Enters a domain into the list if a condition holds; returns whether it does.
+    fn enter(
+        binding: &Arc<Binding>,
+        condition: impl FnOnce(&KVec<Arc<Binding>>) -> bool,
+    ) -> Result<bool> {
+        let mut domains = DOMAINS.lock();
+        let enters = condition(&domains);
+
+        if enters {
+            domains.push(binding.clone(), GFP_KERNEL)?;
+        }
+        Ok(enters)
+    }
+
+    /// The domain.
+    pub(super) fn domain(&self) -> &AsyncDomain {
+        &self.domain
+    }
+
+    /// The device, which is bound while the domain has unfinished tasks.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Closes the domain and waits for its tasks, unless the caller is one of them.
+    pub(super) fn close(&self) {
+        self.domain.close();
+        if self.domain.synchronize_full().is_ok() {
+            self.remove();
+        }
+        // Else the list keeps the domain, and its end is that of the binding.
+    }
+
+    /// Takes the domain, which must be closed and have no unfinished task, out of the list.
+    fn remove(&self) {
+        // Not the last reference: the caller has one.
+        DOMAINS.lock().retain(|binding| !ptr::eq(&**binding, self));
+    }
+
+    fn make(dev: &Device<Bound>, bus: Bus) -> Result<Arc<Self>> {
+        let device: ARef<Device> = (&**dev).into();
+
+        Arc::pin_init(
+            try_pin_init!(&this in Self {
+                device,
+                bus,
+                lock_key <- LockClassKey::new_dynamic(),
+                task_key <- LockClassKey::new_dynamic(),
+                // SAFETY: The keys are initialised by now, pinned, and dropped after the domain, which
+                // alone uses them.
+                domain <- AsyncDomain::new(c"device", unsafe { Self::keys(this) }, false),
+                _: {
+                    // SAFETY: The domain is initialised, and nobody else has it yet.
+                    unsafe { (*this.as_ptr()).domain.device = &**dev };
+                },
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// # Safety
+    ///
+    /// The keys must be initialised and pinned, and not be dropped while they are used.
+    unsafe fn keys(this: NonNull<Self>) -> [Pin<&'static LockClassKey>; 2] {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            let this = this.as_ptr();
+            [
+                Pin::new_unchecked(&(*this).lock_key),
+                Pin::new_unchecked(&(*this).task_key),
+            ]
+        }
+    }
+
+    /// Whether the device is bound, or is being probed, and its unbinding would be heard of.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`, `ESHUTDOWN`: see [`DeviceDomain::new`](super::DeviceDomain::new).
+    fn check_binding(&self) -> Result<State> {
+        let device = raw(&self.device);
+
+        // SAFETY: The device is valid: we hold a reference.
+        unsafe {
+            if ffi::dev_tests_removal(device) {
+                return Err(EOPNOTSUPP);
+            }
+            match ffi::dev_links_status(device) {
+                ffi::dl_dev_state_DL_DEV_PROBING => Ok(State::Probing),
+                ffi::dl_dev_state_DL_DEV_DRIVER_BOUND => Ok(State::Bound),
+                _ => Err(ESHUTDOWN),
+            }
+        }
+    }
+}
+
+enum State {
+    Probing,
+    Bound,
+}
+
+/// A device-managed action.
+struct AtRelease {
+    device: *mut ffi::device,
+    // Dropped last: it is our code that the driver core calls.
+    _own: OwnRef,
+}
+
+// SAFETY: The device is compared only.
+unsafe impl Send for AtRelease {}
+
+impl Drop for AtRelease {
+    fn drop(&mut self) {
+        close_and_wait(self.device);
+    }
+}
+
+/// What the module needs to know of devices, while it is loaded.
+pub(crate) struct Devices(());
+
+impl Devices {
+    /// # Safety
+    ///
+    /// Must be called once, by the module's init function.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: Called once, and before any other use, by the caller's promise.
+        unsafe {
+            DOMAINS.init();
+            BUSES.init();
+        }
+        Self(())
+    }
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        // There are no consumers any more, and so no tasks: what is left are domains whose handles were
+        // leaked by modules that are gone, of devices that are still bound.
+        //
+        // Unregistering waits for running notifiers, which take the other lock.
+        let buses = core::mem::take(&mut *BUSES.lock());
+        drop(buses);
+        let domains = core::mem::take(&mut *DOMAINS.lock());
+        drop(domains);
+    }
+}
+
+/// Whether there is such a domain in the list.
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+pub(super) fn is_listed(condition: impl Fn(&Binding) -> bool) -> bool {
+    DOMAINS.lock().iter().any(|binding| condition(binding))
+}

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting for a cookie as a future: no thread sleeps.
+
+use super::{
+    cookie::AllBelow,
+    modules::ModuleRefs,
+    running::Run,
+    AsyncDomain,
+    Cookie,
+    State, //
+};
+use crate::{
+    ffi,
+    wait::Waiting, //
+};
+use core::{
+    future::Future,
+    task::{
+        self,
+        Poll, //
+    },
+};
+use kernel::prelude::*;
+
+/// A future that is ready when all tasks of a domain with a cookie lower than some cookie are done;
+/// see [`AsyncDomain::wait`].
+///
+/// Its entry stands in the domain's own queue, among those of the threads that wait, and is judged as
+/// they are: it is called when its condition is true, once, and never in vain.
+///
+/// It may be dropped, polled with another [`Waker`](task::Waker) or sent to another thread at any
+/// moment. If it is leaked while it waits, then its memory stays, since it is pinned, and so do the
+/// modules that it needs.
+#[must_use = "futures do nothing unless they are polled"]
+#[pin_data]
+pub struct Wait<'a> {
+    domain: &'a AsyncDomain,
+    cookie: Cookie,
+    submitter: *mut ffi::module,
+    /// Whether the modules are held.
+    begun: bool,
+    // Before the references on modules, which are dropped last.
+    #[pin]
+    waiting: Waiting<'a, State, AllBelow>,
+    modules: ModuleRefs,
+}
+
+// SAFETY: The submitter is only used to count references, which any thread may do; the rest is `Send`.
+unsafe impl Send for Wait<'_> {}
+// SAFETY: Nothing can be done through a shared reference.
+unsafe impl Sync for Wait<'_> {}
+
+impl AsyncDomain {
+    /// Waits, as a future, until all tasks with a cookie lower than this one are done: what
+    /// [`Self::synchronize_cookie`] does with a thread.
+    ///
+    /// While the future waits, the module that calls this cannot be unloaded, nor the one that owns
+    /// the domain: the code of the future's [`Waker`](task::Waker) may be in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    /// use kernel::sync::Arc;
+    ///
+    /// let disks = Arc::pin_init(new_async_domain!("disks"), GFP_KERNEL)?;
+    /// let array = KBox::pin_init(new_async_domain!("array"), GFP_KERNEL)?;
+    /// let found = disks.schedule(|_| pr_info!("a disk\n"), GFP_KERNEL)?;
+    ///
+    /// let domain = disks.clone();
+    /// array.spawn(
+    ///     async move {
+    ///         // No thread sleeps here.
+    ///         if domain.wait(found.next()).await.is_ok() {
+    ///             pr_info!("the array\n");
+    ///         }
+    ///     },
+    ///     GFP_KERNEL,
+    /// )?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The future gives
+    ///
+    /// - `EDEADLK`: it is first polled by a thread that is inside one of these tasks, such as a
+    ///   spawned future that waits for itself.
+    /// - `EINVAL`: the cookie is one from the future, above [`Cookie::now`].
+    /// - `ESHUTDOWN`: it would have to wait, and one of the modules is being unloaded.
+    ///
+    /// # Context
+    ///
+    /// The future may be polled in any context. It calls the [`Waker`](task::Waker) by reference,
+    /// under the domain's lock with interrupts off: a waker must only leave word, as that of
+    /// [`Self::spawn`] does, which queues the future. It clones and drops it without the lock.
+    #[inline(always)]
+    pub fn wait(&self, cookie: Cookie) -> Wait<'_> {
+        Wait::new(self, cookie, ffi::this_module())
+    }
+}
+
+impl<'a> Wait<'a> {
+    fn new(domain: &'a AsyncDomain, cookie: Cookie, submitter: *mut ffi::module) -> Self {
+        Self {
+            domain,
+            cookie,
+            submitter,
+            begun: false,
+            waiting: Waiting::new(&domain.queue),
+            modules: ModuleRefs::none(),
+        }
+    }
+
+    /// Makes ready to wait; `Some` if there is nothing to wait for.
+    fn begin(&mut self) -> Option<Result> {
+        if self.cookie > Cookie::now() {
+            return Some(Err(EINVAL));
+        }
+        if self.domain.frontier() >= self.cookie {
+            return Some(Ok(()));
+        }
+        if Run::is_inside(self.domain, self.cookie) {
+            return Some(Err(EDEADLK));
+        }
+        // What is linked may be called. What it calls may be the code of the module that waits, which
+        // would be gone, had the future been leaked.
+        //
+        // SAFETY: The module that made the future is running. The owner is valid by the domain's
+        // invariant.
+        match unsafe { ModuleRefs::get(self.submitter, self.domain.owner()) } {
+            Ok(modules) => self.modules = modules,
+            Err(e) => return Some(Err(e)),
+        }
+        None
+    }
+}
+
+impl Future for Wait<'_> {
+    type Output = Result;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result> {
+        // SAFETY: What is pinned is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        let cookie = this.cookie;
+
+        if !this.begun {
+            if let Some(ret) = this.begin() {
+                return Poll::Ready(ret);
+            }
+            this.begun = true;
+        }
+        // SAFETY: As above.
+        unsafe { Pin::new_unchecked(&mut this.waiting) }.poll(cx, |state| {
+            Ok((state.frontier() < cookie).then_some(AllBelow(cookie)))
+        })
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_future)]
+mod tests {
+    use super::*;
+    use crate::{
+        kunit::{
+            eventually,
+            shuffled,
+            Thread, //
+        },
+        Token, //
+    };
+    use core::{
+        mem,
+        task::{
+            RawWaker,
+            RawWakerVTable,
+            Waker, //
+        },
+    };
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    };
+
+    /// How often a waker was called, and how many clones of it there are.
+    struct Calls {
+        calls: Atomic<i32>,
+        clones: Atomic<i32>,
+    }
+
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            // SAFETY: The data comes from an `Arc`, of which a waker has a share.
+            let calls = unsafe { Arc::from_raw(data.cast::<Calls>()) };
+            mem::forget(calls.clone());
+            calls.clones.add(1, Relaxed);
+            RawWaker::new(Arc::into_raw(calls).cast(), &VTABLE)
+        },
+        // SAFETY: As above.
+        |data| drop(unsafe { Arc::from_raw(data.cast::<Calls>()) }),
+        |data| {
+            // SAFETY: As above.
+            unsafe { (*data.cast::<Calls>()).calls.add(1, Relaxed) };
+        },
+        |data| {
+            // SAFETY: As above.
+            let calls = unsafe { Arc::from_raw(data.cast::<Calls>()) };
+            calls.clones.add(-1, Relaxed);
+        },
+    );
+
+    fn waker() -> Result<(Waker, Arc<Calls>)> {
+        let calls = Arc::new(
+            Calls {
+                calls: Atomic::new(0),
+                clones: Atomic::new(1),
+            },
+            GFP_KERNEL,
+        )?;
+        let data = Arc::into_raw(calls.clone()).cast();
+
+        // SAFETY: The functions keep the contract of wakers.
+        Ok((unsafe { Waker::new(data, &VTABLE) }, calls))
+    }
+
+    fn poll(future: &mut Pin<KBox<Wait<'_>>>, waker: &Waker) -> Poll<Result> {
+        future.as_mut().poll(&mut task::Context::from_waker(waker))
+    }
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn boxed(future: Wait<'_>) -> Result<Pin<KBox<Wait<'_>>>> {
+        Ok(KBox::pin(future, GFP_KERNEL)?)
+    }
+
+    const N: usize = 64;
+
+    fn tokens(domain: &AsyncDomain, n: usize) -> Result<KVec<Option<Token>>> {
+        let mut tokens = KVec::with_capacity(n, GFP_KERNEL)?;
+        for _ in 0..n {
+            tokens.push(Some(domain.begin(GFP_KERNEL)?), GFP_KERNEL)?;
+        }
+        Ok(tokens)
+    }
+
+    #[test]
+    fn ready_at_once() -> Result {
+        let (domain, (waker, calls)) = (domain()?, waker()?);
+        let token = domain.begin(GFP_KERNEL)?;
+
+        for (cookie, ret) in [
+            (token.cookie(), Ok(())),
+            (Cookie::now().next(), Err(EINVAL)),
+        ] {
+            let mut future = boxed(domain.wait(cookie))?;
+            assert_eq!(poll(&mut future, &waker), Poll::Ready(ret));
+        }
+        assert_eq!(domain.stats().waits, 0);
+        assert_eq!(calls.clones.load(Relaxed), 1);
+        // One that is never polled does nothing.
+        drop(domain.wait(token.cookie().next()));
+        Ok(())
+    }
+
+    #[test]
+    fn futures_are_woken_exactly_when_it_is_their_turn() -> Result {
+        let domain = domain()?;
+        let mut tokens = tokens(&domain, N)?;
+        let mut futures = KVec::with_capacity(N, GFP_KERNEL)?;
+
+        for i in shuffled(N)? {
+            let (waker, calls) = waker()?;
+            let cookie = tokens[i].as_ref().ok_or(EINVAL)?.cookie();
+            let mut future = boxed(domain.wait(cookie.next()))?;
+            assert_eq!(poll(&mut future, &waker), Poll::Pending);
+            assert_eq!(poll(&mut future, &waker), Poll::Pending);
+            futures.push((i, future, waker, calls), GFP_KERNEL)?;
+        }
+        for finished in shuffled(N)? {
+            tokens[finished] = None;
+            let frontier = tokens.iter().position(Option::is_some).unwrap_or(N);
+
+            for (i, future, waker, calls) in futures.iter_mut() {
+                let done = *i < frontier;
+                assert_eq!(calls.calls.load(Relaxed), done as i32);
+                // What is ready stays so, and has given its waker back.
+                let expected = if done {
+                    Poll::Ready(Ok(()))
+                } else {
+                    Poll::Pending
+                };
+                assert_eq!(poll(future, waker), expected);
+                assert_eq!(calls.clones.load(Relaxed), 1 + !done as i32);
+            }
+        }
+        let stats = domain.stats();
+        // CAST: A small number.
+        assert_eq!((stats.waits, stats.wakeups), (N as u64, N as u64));
+        assert!(stats.skipped < N as u64);
+        Ok(())
+    }
+
+    #[test]
+    fn dropping_pending_futures_leaves_the_queue_intact() -> Result {
+        let domain = domain()?;
+        let mut tokens = tokens(&domain, 8)?;
+        let mut futures = KVec::with_capacity(8, GFP_KERNEL)?;
+        let d = domain.clone();
+        let thread = Thread::spawn(move || d.synchronize_full())?;
+        assert!(eventually(|| domain.stats().waits == 1));
+
+        for token in tokens.iter().flatten() {
+            let (waker, calls) = waker()?;
+            let mut future = boxed(domain.wait(token.cookie().next()))?;
+            assert_eq!(poll(&mut future, &waker), Poll::Pending);
+            futures.push((Some(future), calls), GFP_KERNEL)?;
+        }
+        // The first, the last, and two neighbours.
+        for i in [0, 7, 3, 4] {
+            futures[i].0 = None;
+            assert_eq!(futures[i].1.clones.load(Relaxed), 0);
+        }
+        for token in tokens.iter_mut() {
+            *token = None;
+        }
+        assert_eq!(thread.join(), Ok(()));
+        for (future, calls) in futures.iter() {
+            assert_eq!(calls.calls.load(Relaxed), future.is_some() as i32);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_waker_is_called() -> Result {
+        let domain = domain()?;
+        let ((first, first_calls), (second, second_calls)) = (waker()?, waker()?);
+        let token = domain.begin(GFP_KERNEL)?;
+        let mut future = boxed(domain.wait(token.cookie().next()))?;
+
+        assert_eq!(poll(&mut future, &first), Poll::Pending);
+        assert_eq!(poll(&mut future, &second), Poll::Pending);
+        assert_eq!(first_calls.clones.load(Relaxed), 1);
+        assert_eq!(second_calls.clones.load(Relaxed), 2);
+
+        token.finish();
+        assert_eq!(first_calls.calls.load(Relaxed), 0);
+        assert_eq!(second_calls.calls.load(Relaxed), 1);
+        assert_eq!(poll(&mut future, &first), Poll::Ready(Ok(())));
+        assert_eq!(first_calls.clones.load(Relaxed), 1);
+        assert_eq!(second_calls.clones.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_leaked_future_harms_nobody() -> Result {
+        let domain = domain()?;
+        let ((leaks, leaked_calls), (waker, calls)) = (waker()?, waker()?);
+        let token = domain.begin(GFP_KERNEL)?;
+        let after = token.cookie().next();
+
+        let mut before = boxed(domain.wait(after))?;
+        assert_eq!(poll(&mut before, &waker), Poll::Pending);
+        let mut leaked = boxed(domain.wait(after))?;
+        assert_eq!(poll(&mut leaked, &leaks), Poll::Pending);
+        let mut behind = boxed(domain.wait(after))?;
+        assert_eq!(poll(&mut behind, &waker), Poll::Pending);
+
+        // SAFETY: It is not moved.
+        let leaked = KBox::into_raw(unsafe { Pin::into_inner_unchecked(leaked) });
+        let leaked: *mut Wait<'static> = leaked.cast();
+        // SAFETY: It is this module.
+        let refs = unsafe { ffi::module_refcount(ffi::this_module()) };
+        assert!(refs >= 4);
+        // Neighbours leave and come.
+        drop(before);
+        drop(behind);
+        let mut behind = boxed(domain.wait(after))?;
+        assert_eq!(poll(&mut behind, &waker), Poll::Pending);
+        token.finish();
+        assert_eq!(leaked_calls.calls.load(Relaxed), 1);
+        assert_eq!(calls.calls.load(Relaxed), 1);
+        drop(behind);
+        drop(domain);
+
+        // For the sake of the leak detector. Nobody else could do this: its lifetime has ended.
+        //
+        // SAFETY: It comes from a box, and does not touch the domain, since it has been unlinked.
+        drop(unsafe { KBox::from_raw(leaked) });
+        assert_eq!(leaked_calls.clones.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn dropping_and_polling_race_with_waking() -> Result {
+        for i in 0..60 {
+            let domain = domain()?;
+            let (waker, calls) = waker()?;
+            let token = domain.begin(GFP_KERNEL)?;
+            let mut future = boxed(domain.wait(token.cookie().next()))?;
+
+            assert_eq!(poll(&mut future, &waker), Poll::Pending);
+            let finisher = Thread::spawn(move || token.finish())?;
+            if i % 2 == 0 {
+                // As an executor does that is called: once it was, the future is ready.
+                while calls.calls.load(Relaxed) == 0 {
+                    core::hint::spin_loop();
+                }
+                assert_eq!(poll(&mut future, &waker), Poll::Ready(Ok(())));
+            } else {
+                while calls.calls.load(Relaxed) == 0 && poll(&mut future, &waker).is_pending() {}
+            }
+            drop(future);
+            finisher.join();
+            assert_eq!(calls.clones.load(Relaxed), 1);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn polled_inside_a_task_that_it_waits_for() -> Result {
+        let (domain, errors) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
+        let (d, e) = (domain.clone(), errors.clone());
+
+        domain.schedule(
+            move |context| {
+                let Ok((waker, _)) = waker() else { return };
+                for (cookie, ret) in [
+                    (context.cookie(), Ok(())),
+                    (context.cookie().next(), Err(EDEADLK)),
+                ] {
+                    if let Ok(mut future) = boxed(d.wait(cookie)) {
+                        let as_expected = poll(&mut future, &waker) == Poll::Ready(ret);
+                        e.add(as_expected as i32, Relaxed);
+                    }
+                }
+            },
+            GFP_KERNEL,
+        )?;
+        domain.synchronize_full()?;
+        assert_eq!(errors.load(Relaxed), 2);
+        Ok(())
+    }
+}
