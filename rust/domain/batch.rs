@@ -5,7 +5,8 @@
 use super::{
     closure::{
         self,
-        Closure, //
+        Closure,
+        Single, //
     },
     pending::Chain,
     task::Task,
@@ -62,7 +63,7 @@ impl Placed<'_> {
     where
         F: FnOnce(&Context<'_>) + Send + 'static,
     {
-        let mut tasks = match alloc_all::<Closure<F>>(funcs.len(), flags) {
+        let mut tasks = match alloc_all::<Single<Closure<F>>>(funcs.len(), flags) {
             Ok(tasks) => tasks,
             Err(error) => return Err(SubmitError { error, task: funcs }),
         };
@@ -71,7 +72,7 @@ impl Placed<'_> {
         let (buffer, len, capacity) = funcs.into_raw_parts();
         for (i, task) in tasks.iter().enumerate() {
             // SAFETY: Each closure is read once; there are as many tasks, which have no body yet.
-            unsafe { closure::put(task.cast(), Closure(buffer.add(i).read())) };
+            unsafe { closure::put(task.cast(), Single(Closure(buffer.add(i).read()))) };
         }
 
         // SAFETY: The tasks are ours, were made for such closures, which are `'static`, and have not
@@ -83,7 +84,7 @@ impl Placed<'_> {
             // SAFETY: What is left in the chain was not queued. Each closure goes back to where it
             // came from.
             unsafe {
-                let Closure(func) = closure::take(task.cast());
+                let Single(Closure(func)) = closure::take(task.cast());
                 buffer.add(i).write(func);
                 closure::free(task.cast());
             }

@@ -104,17 +104,23 @@ pub(super) unsafe fn free(task: NonNull<Task>) {
     unsafe { ffi::kfree(task.as_ptr().cast()) };
 }
 
-/// A closure that is run.
-pub(super) struct Closure<F>(pub(super) F);
+/// What is run in one go.
+pub(super) trait Work: Sized + Send {
+    /// Runs it.
+    fn run(self, context: &Context<'_>);
+}
 
-impl<F: FnOnce(&Context<'_>) + Send> Closure<F> {
+/// A [`Work`] as the body of a task.
+pub(super) struct Single<W>(pub(super) W);
+
+impl<W: Work> Single<W> {
     /// # Safety
     ///
     /// `task` must have such a body, which it has no longer afterwards.
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise.
-        let Self(func) = unsafe { take(task) };
-        func(context)
+        let Self(work) = unsafe { take(task) };
+        work.run(context)
     }
 
     /// # Safety
@@ -126,8 +132,8 @@ impl<F: FnOnce(&Context<'_>) + Send> Closure<F> {
     }
 }
 
-// SAFETY: `run` or `discard` takes the closure, whichever is called.
-unsafe impl<F: FnOnce(&Context<'_>) + Send> Body for Closure<F> {
+// SAFETY: `run` or `discard` takes the body, whichever is called.
+unsafe impl<W: Work> Body for Single<W> {
     const OPS: Ops = Ops {
         run: Self::run,
         retire: None,
@@ -137,14 +143,24 @@ unsafe impl<F: FnOnce(&Context<'_>) + Send> Body for Closure<F> {
     };
 }
 
+/// A closure that is run.
+pub(super) struct Closure<F>(pub(super) F);
+
+impl<F: FnOnce(&Context<'_>) + Send> Work for Closure<F> {
+    #[inline]
+    fn run(self, context: &Context<'_>) {
+        (self.0)(context)
+    }
+}
+
 /// A closure that runs in parallel, and one that runs in order with what the first returned.
 pub(super) struct Ordered<W, R, T> {
-    work: Work<W, T>,
+    work: Parallel<W, T>,
     retire: R,
 }
 
 /// The parallel part, or what it has returned: it is `new` until it is run, and then `done`.
-union Work<W, T> {
+union Parallel<W, T> {
     new: ManuallyDrop<W>,
     done: ManuallyDrop<T>,
 }
@@ -157,7 +173,7 @@ where
 {
     pub(super) fn new(work: W, retire: R) -> Self {
         Self {
-            work: Work {
+            work: Parallel {
                 new: ManuallyDrop::new(work),
             },
             retire,
@@ -182,7 +198,7 @@ where
         // SAFETY: By the caller's promise; a body is put back, which has been run.
         unsafe {
             let (work, retire) = take::<Self>(task).into_parts();
-            let work = Work {
+            let work = Parallel {
                 done: ManuallyDrop::new(work(context)),
             };
             put(task, Self { work, retire });

@@ -3,26 +3,18 @@
 //! Results: handles that give a task's value, and errors that are never lost.
 
 use super::{
-    closure::{
-        self,
-        Body, //
-    },
-    task::{
-        Ops,
-        Task, //
-    },
+    closure::Work,
     AsyncDomain,
     Context,
     Cookie,
     Placed,
     SubmitError, //
 };
-use crate::errno::{
-    ECANCELED,
-    ENODATA, //
-};
 use crate::{
-    ffi,
+    errno::{
+        ECANCELED,
+        ENODATA, //
+    },
     wait::{
         Fifo,
         Filter,
@@ -33,10 +25,7 @@ use crate::{
 };
 use core::{
     mem,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 use kernel::{
     alloc::Flags,
@@ -149,34 +138,10 @@ impl<T: Send> Drop for Settler<T> {
     }
 }
 
-impl<F: FnOnce(&Context<'_>) -> T + Send, T: Send> Valued<F, T> {
-    /// # Safety
-    ///
-    /// `task` must have such a body, which it has no longer afterwards.
-    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
-        // SAFETY: By the caller's promise.
-        let Self { func, cell } = unsafe { closure::take(task) };
-        cell.settle(Outcome::Value(func(context)));
+impl<F: FnOnce(&Context<'_>) -> T + Send, T: Send> Work for Valued<F, T> {
+    fn run(self, context: &Context<'_>) {
+        self.cell.settle(Outcome::Value((self.func)(context)));
     }
-
-    /// # Safety
-    ///
-    /// As above.
-    unsafe fn discard(task: NonNull<Task>) {
-        // SAFETY: By the caller's promise.
-        drop(unsafe { closure::take::<Self>(task) })
-    }
-}
-
-// SAFETY: `run` or `discard` takes the body, whichever is called.
-unsafe impl<F: FnOnce(&Context<'_>) -> T + Send, T: Send> Body for Valued<F, T> {
-    const OPS: Ops = Ops {
-        run: Self::run,
-        retire: None,
-        discard: Self::discard,
-        callers_memory: false,
-        module: ffi::this_module(),
-    };
 }
 
 impl AsyncDomain {
@@ -328,7 +293,7 @@ impl Placed<'_> {
         };
 
         // SAFETY: The closure and its value are `'static`.
-        match unsafe { self.submit_body(body, flags, ptr::null()) } {
+        match unsafe { self.submit_work(body, flags, ptr::null()) } {
             Ok(cookie) => Ok(Handle { cell, cookie }),
             Err(error) => Err(error.map(|body| body.func)),
         }
@@ -341,7 +306,7 @@ impl Placed<'_> {
         F: FnOnce(&Context<'_>) -> Result + Send + 'static,
     {
         // SAFETY: The closure is `'static`.
-        unsafe { self.submit_body(Fallible(func), flags, ptr::null()) }
+        unsafe { self.submit_work(Fallible(func), flags, ptr::null()) }
             .map_err(|error| error.map(|Fallible(func)| func))
     }
 }
@@ -349,36 +314,12 @@ impl Placed<'_> {
 /// A closure whose error is reported.
 struct Fallible<F>(F);
 
-impl<F: FnOnce(&Context<'_>) -> Result + Send> Fallible<F> {
-    /// # Safety
-    ///
-    /// `task` must have such a body, which it has no longer afterwards.
-    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
-        // SAFETY: By the caller's promise.
-        let Self(func) = unsafe { closure::take(task) };
-        if let Err(error) = func(context) {
+impl<F: FnOnce(&Context<'_>) -> Result + Send> Work for Fallible<F> {
+    fn run(self, context: &Context<'_>) {
+        if let Err(error) = (self.0)(context) {
             context.report(error);
         }
     }
-
-    /// # Safety
-    ///
-    /// As above.
-    unsafe fn discard(task: NonNull<Task>) {
-        // SAFETY: By the caller's promise.
-        drop(unsafe { closure::take::<Self>(task) })
-    }
-}
-
-// SAFETY: `run` or `discard` takes the body, whichever is called.
-unsafe impl<F: FnOnce(&Context<'_>) -> Result + Send> Body for Fallible<F> {
-    const OPS: Ops = Ops {
-        run: Self::run,
-        retire: None,
-        discard: Self::discard,
-        callers_memory: false,
-        module: ffi::this_module(),
-    };
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]

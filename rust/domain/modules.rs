@@ -11,8 +11,10 @@
 //! [`OwnerGone`](super::OwnerGone)).
 
 use super::registry;
-use crate::errno::ESHUTDOWN;
-use crate::ffi;
+use crate::{
+    errno::ESHUTDOWN,
+    ffi, //
+};
 use core::{
     cell::UnsafeCell,
     mem::ManuallyDrop,

@@ -17,8 +17,10 @@ use super::{
     Cookie,
     State, //
 };
-use crate::errno::ESHUTDOWN;
-use crate::wait::Locked;
+use crate::{
+    errno::ESHUTDOWN,
+    wait::Locked, //
+};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 

@@ -17,8 +17,8 @@ use super::{
     AsyncDomain,
     Cookie, //
 };
-use crate::errno::EDEADLK;
 use crate::{
+    errno::EDEADLK,
     ffi,
     wait::WaitMode, //
 };

@@ -124,7 +124,7 @@ impl<'scope> Scope<'scope, '_> {
         unsafe {
             self.domain
                 .anywhere()
-                .submit_body(Closure(func), flags, self.gathering)
+                .submit_work(Closure(func), flags, self.gathering)
         }
         .map_err(|error| {
             self.gathering.leave();

@@ -7,7 +7,9 @@ use super::{
         self,
         Body,
         Closure,
-        Ordered, //
+        Ordered,
+        Single,
+        Work, //
     },
     pending::Node,
     running::Run,
@@ -203,7 +205,7 @@ impl Placed<'_> {
         F: FnOnce(&Context<'_>) + Send + 'static,
     {
         // SAFETY: The closure is `'static`.
-        unsafe { self.submit_body(Closure(func), flags, ptr::null()) }
+        unsafe { self.submit_work(Closure(func), flags, ptr::null()) }
             .map_err(|error| error.map(|Closure(func)| func))
     }
 
@@ -224,6 +226,23 @@ impl Placed<'_> {
         unsafe { self.submit_body(Ordered::new(work, retire), flags, ptr::null()) }
             // SAFETY: It was not queued, and so not run.
             .map_err(|error| error.map(|body| unsafe { body.into_parts() }))
+    }
+
+    /// Like [`Self::submit_body`], for what is run in one go.
+    ///
+    /// # Safety
+    ///
+    /// As below.
+    #[inline]
+    pub(super) unsafe fn submit_work<W: Work>(
+        self,
+        work: W,
+        flags: Flags,
+        scope: *const Gathering,
+    ) -> Result<Cookie, SubmitError<W>> {
+        // SAFETY: By the caller's promise.
+        unsafe { self.submit_body(Single(work), flags, scope) }
+            .map_err(|error| error.map(|Single(work)| work))
     }
 
     /// Makes a task of a body and submits it; gives the body back if that fails.

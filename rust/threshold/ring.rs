@@ -6,14 +6,16 @@ use super::{
     buffer::Buffer,
     take::Take, //
 };
-use crate::errno::{
-    ENOBUFS,
-    ESHUTDOWN, //
-};
-use crate::wait::{
-    Counts,
-    Locked,
-    WaitQueue, //
+use crate::{
+    errno::{
+        ENOBUFS,
+        ESHUTDOWN, //
+    },
+    wait::{
+        Counts,
+        Locked,
+        WaitQueue, //
+    },
 };
 use core::{
     cmp,

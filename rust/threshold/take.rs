@@ -6,12 +6,14 @@ use super::ring::{
     CompletionRing,
     State, //
 };
-use crate::errno::ESHUTDOWN;
-use crate::wait::{
-    Fifo,
-    Filter,
-    Verdict,
-    WaitMode, //
+use crate::{
+    errno::ESHUTDOWN,
+    wait::{
+        Fifo,
+        Filter,
+        Verdict,
+        WaitMode, //
+    },
 };
 use core::cmp;
 use kernel::{
