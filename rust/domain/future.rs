@@ -186,10 +186,11 @@ mod tests {
         Arc, //
     };
 
-    /// How often a waker was called, and how many clones of it there are.
+    /// How often a waker was called, how many clones of it there are, and how long a call takes.
     struct Calls {
         calls: Atomic<i32>,
         clones: Atomic<i32>,
+        spins: Atomic<i32>,
     }
 
     static VTABLE: RawWakerVTable = RawWakerVTable::new(
@@ -204,7 +205,9 @@ mod tests {
         |data| drop(unsafe { Arc::from_raw(data.cast::<Calls>()) }),
         |data| {
             // SAFETY: As above.
-            unsafe { (*data.cast::<Calls>()).calls.add(1, Relaxed) };
+            let calls = unsafe { &*data.cast::<Calls>() };
+            calls.calls.add(1, Relaxed);
+            (0..calls.spins.load(Relaxed)).for_each(|_| core::hint::spin_loop());
         },
         |data| {
             // SAFETY: As above.
@@ -218,6 +221,7 @@ mod tests {
             Calls {
                 calls: Atomic::new(0),
                 clones: Atomic::new(1),
+                spins: Atomic::new(0),
             },
             GFP_KERNEL,
         )?;
@@ -405,6 +409,8 @@ mod tests {
             let mut future = boxed(domain.wait(token.cookie().next()))?;
 
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
+            // While the waker is called, the future is polled.
+            calls.spins.store(i % 3 * 5000, Relaxed);
             let finisher = Thread::spawn(move || token.finish())?;
             if i % 2 == 0 {
                 // As an executor does that is called: once it was, the future is ready.

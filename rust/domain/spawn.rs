@@ -175,6 +175,7 @@ mod tests {
             Fifo,
             Filter,
             Verdict,
+            WaitMode,
             WaitQueue, //
         },
         Token, //
@@ -209,6 +210,7 @@ mod tests {
                 HrTimerRestart,
                 RelativeMode, //
             },
+            msecs_to_jiffies,
             Delta,
             Monotonic, //
         },
@@ -503,7 +505,8 @@ mod tests {
 
         kunit::with_full_queue(|| {
             domain.spawn(async {}, GFP_KERNEL)?;
-            domain.synchronize_full()
+            let ten_seconds = msecs_to_jiffies(10_000);
+            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE.timeout(ten_seconds))
         })
     }
 
