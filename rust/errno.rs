@@ -10,6 +10,7 @@ pub use kernel::error::code::{
     EDEADLK,
     ENOBUFS,
     ENODATA,
+    EOPNOTSUPP,
     ESHUTDOWN, //
 };
 
@@ -38,6 +39,8 @@ mod linux_7_2 {
         EDEADLK = 35,
         /// No data available.
         ENODATA = 61,
+        /// Operation not supported on transport endpoint.
+        EOPNOTSUPP = 95,
         /// No buffer space available.
         ENOBUFS = 105,
         /// Cannot send after transport endpoint shutdown.

@@ -364,20 +364,26 @@ pub(crate) trait FauxDriver {
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 pub(crate) struct FauxDevice(*mut kernel::bindings::faux_device);
 
-// SAFETY: A faux device may be removed by any thread.
 #[cfg(ASYNC_DOMAIN_KUNIT)]
+// SAFETY: A faux device may be removed by any thread.
 unsafe impl Send for FauxDevice {}
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 impl FauxDevice {
     /// Makes a device and binds it; fails with `ENODEV`.
     pub(crate) fn new<T: FauxDriver>(name: &CStr) -> Result<Self> {
+        /// # Safety
+        ///
+        /// `device` must be valid.
         unsafe extern "C" fn probe<T: FauxDriver>(
             device: *mut kernel::bindings::faux_device,
         ) -> c_int {
-            // SAFETY: The device is valid.
+            // SAFETY: By the caller's promise.
             T::probe(unsafe { &raw mut (*device).dev })
         }
+        /// # Safety
+        ///
+        /// As above.
         unsafe extern "C" fn remove<T: FauxDriver>(device: *mut kernel::bindings::faux_device) {
             // SAFETY: As above.
             T::remove(unsafe { &raw mut (*device).dev })

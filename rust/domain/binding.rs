@@ -28,7 +28,14 @@ use super::{
     own::OwnRef,
     AsyncDomain, //
 };
-use crate::ffi;
+use crate::{
+    errno::{
+        EDEADLK,
+        EOPNOTSUPP,
+        ESHUTDOWN, //
+    },
+    ffi, //
+};
 use core::ptr::{
     self,
     NonNull, //

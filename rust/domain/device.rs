@@ -219,6 +219,7 @@ unsafe impl<F: FnOnce(&Context<'_>, &Device<Bound>) + Send> Body for WithDevice<
 mod tests {
     use super::*;
     use crate::domain::binding;
+    use crate::errno::ESHUTDOWN;
     use crate::kunit::{
         eventually,
         settle,
@@ -294,7 +295,7 @@ mod tests {
                 gate.wait();
                 settle();
                 let same = context.device().is_some_and(|other| ptr::eq(other, dev));
-                seen.store(state.load(Relaxed) + same as i32, Relaxed);
+                seen.store(state.load(Relaxed) + i32::from(same), Relaxed);
             },
             GFP_KERNEL,
         )?;
@@ -451,8 +452,8 @@ mod tests {
         for domain in [&*domain, &*ordinary] {
             let (a, b) = (seen.clone(), seen.clone());
             domain.schedule_ordered(
-                move |context| a.add(context.device().is_some() as i32, Relaxed),
-                move |_, context| b.add(context.device().is_some() as i32, Relaxed),
+                move |context| a.add(i32::from(context.device().is_some()), Relaxed),
+                move |(), context| b.add(i32::from(context.device().is_some()), Relaxed),
                 GFP_KERNEL,
             )?;
             domain.synchronize_full()?;
@@ -503,7 +504,8 @@ mod tests {
 
     #[test]
     fn a_failed_probe_waits_for_the_tasks() {
-        (GATE.store(0, Relaxed), SEEN.store(0, Relaxed));
+        GATE.store(0, Relaxed);
+        SEEN.store(0, Relaxed);
         assert!(FauxDevice::new::<FailsProbe>(c"async_domain_kunit").is_err());
         assert_eq!(SEEN.load(Relaxed), 1);
         assert!(!binding::is_listed(|_| true));
@@ -529,7 +531,8 @@ mod tests {
 
     #[test]
     fn domains_of_a_device_that_is_being_removed_are_refused() -> Result {
-        (GATE.store(0, Relaxed), SEEN.store(0, Relaxed));
+        GATE.store(0, Relaxed);
+        SEEN.store(0, Relaxed);
         let device = FauxDevice::new::<Late>(c"async_domain_kunit")?;
 
         assert!(binding::is_listed(|_| true));

@@ -11,6 +11,7 @@ use super::{
     State, //
 };
 use crate::{
+    errno::EDEADLK,
     ffi,
     wait::Waiting, //
 };
@@ -292,7 +293,7 @@ mod tests {
 
             for (i, future, waker, calls) in futures.iter_mut() {
                 let done = *i < frontier;
-                assert_eq!(calls.calls.load(Relaxed), done as i32);
+                assert_eq!(calls.calls.load(Relaxed), i32::from(done));
                 // What is ready stays so, and has given its waker back.
                 let expected = if done {
                     Poll::Ready(Ok(()))
@@ -300,7 +301,7 @@ mod tests {
                     Poll::Pending
                 };
                 assert_eq!(poll(future, waker), expected);
-                assert_eq!(calls.clones.load(Relaxed), 1 + !done as i32);
+                assert_eq!(calls.clones.load(Relaxed), 1 + i32::from(!done));
             }
         }
         let stats = domain.stats();
@@ -335,7 +336,7 @@ mod tests {
         }
         assert_eq!(thread.join(), Ok(()));
         for (future, calls) in futures.iter() {
-            assert_eq!(calls.calls.load(Relaxed), future.is_some() as i32);
+            assert_eq!(calls.calls.load(Relaxed), i32::from(future.is_some()));
         }
         Ok(())
     }
@@ -442,7 +443,7 @@ mod tests {
                 ] {
                     if let Ok(mut future) = boxed(d.wait(cookie)) {
                         let as_expected = poll(&mut future, &waker) == Poll::Ready(ret);
-                        e.add(as_expected as i32, Relaxed);
+                        e.add(i32::from(as_expected), Relaxed);
                     }
                 }
             },

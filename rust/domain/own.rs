@@ -5,7 +5,10 @@
 //! Usually this module stays because its consumers depend on it. What the kernel or a stranger may
 //! still hold when all consumers are gone, such as a clone of a waker, holds a reference of its own.
 
-use crate::ffi;
+use crate::{
+    errno::ESHUTDOWN,
+    ffi, //
+};
 use kernel::prelude::*;
 
 /// This module. Never inlined, since it would be another one in another crate.

@@ -161,6 +161,10 @@ impl Placed<'_> {
 #[kunit_tests(async_domain_spawn)]
 mod tests {
     use super::*;
+    use crate::errno::{
+        EDEADLK,
+        ESHUTDOWN, //
+    };
     use crate::{
         kunit::{
             self,
@@ -418,7 +422,9 @@ mod tests {
         for _ in 0..10 {
             waker.wake_by_ref();
         }
-        waker.clone().wake();
+        let clone = waker.clone();
+        drop(waker);
+        clone.wake();
         settle();
         assert_eq!(polls.load(Relaxed), 2);
         Ok(())
