@@ -235,7 +235,10 @@ impl AsyncDomain {
         let init = move |slot: *mut Self| {
             // SAFETY: `slot` is valid for writing, and pinned from now on, since this is a pinned
             // initialiser. This function is inlined into the module whose `owner` is.
-            unsafe { Self::init_raw(slot, name, keys, exclusive, owner) };
+            unsafe {
+                Self::init_raw(slot, name, keys, exclusive, owner);
+                registry::locked(|| registry::enter(&*slot));
+            }
             Ok(())
         };
 
@@ -357,8 +360,7 @@ impl AsyncDomain {
 }
 
 impl Drop for AsyncDomain {
-    /// Refuses new tasks and waits for the others; may sleep. A domain that is certain to be empty
-    /// may be dropped in an interrupt.
+    /// Refuses new tasks and waits for the others. Must be done in process context; may sleep.
     ///
     /// If the calling thread is inside tasks of this very domain, then these cannot be waited for:
     /// they count as finished from now on, which is reported in the kernel log. Nothing of the

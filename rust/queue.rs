@@ -5,7 +5,8 @@
 //! The safe workqueue API of the kernel crate can enqueue on the kernel's shared queues only. Queues
 //! of our own have a concurrency limit that is chosen for tasks that wait for one another, and can be
 //! drained when the module goes. There are two: one for tasks, and one for what other tasks may be
-//! waiting for while they hold all places of the first, and which never waits itself.
+//! waiting for while they hold all places of the first, which does not wait (unless a retire part of a
+//! consumer's does).
 //!
 //! # Concurrency
 //!
@@ -102,22 +103,27 @@ pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
     unsafe { enqueue_on(&TASKS, work, node) };
 }
 
-/// Queues an item on one of the queues.
+/// Queues an item on one of the queues; `false` if that cannot be done just now, since somebody is
+/// trying to [`cancel`] it.
 ///
 /// # Safety
 ///
 /// As [`enqueue`].
 #[inline]
-pub(crate) unsafe fn enqueue_on(queue: &Workqueue, work: *mut ffi::work_struct, node: c_int) {
+pub(crate) unsafe fn enqueue_on(
+    queue: &Workqueue,
+    work: *mut ffi::work_struct,
+    node: c_int,
+) -> bool {
     let queue = queue.raw();
 
     // SAFETY: The queue exists while any consumer can call this. The item is valid and idle, and the
     // node exists, by the caller's promise.
     unsafe {
         if node == ffi::NUMA_NO_NODE {
-            ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, queue, work);
+            ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, queue, work)
         } else {
-            ffi::queue_work_node(node, queue, work);
+            ffi::queue_work_node(node, queue, work)
         }
     }
 }

@@ -77,13 +77,15 @@ impl AsyncDomain {
 }
 
 impl AsyncDomain {
-    /// Runs one task of a scope that no worker has begun with, in the context of the caller; returns
-    /// whether there was one.
+    /// Runs the first task of a scope that no worker has begun with, in the context of the caller;
+    /// returns whether there was one.
+    ///
+    /// The first, since the others may wait for it.
     pub(super) fn help(&self, scope: &Gathering) -> bool {
         let taken = self.queue.with(|state| {
             state
                 .pending
-                .iter_back()
+                .iter()
                 // SAFETY: Nodes in the list are valid.
                 .filter(|node| unsafe {
                     task_of(*node).is_some_and(|task| Task::is_of(task, scope))

@@ -15,7 +15,8 @@ pub struct SubmitError<T> {
     ///
     /// - `ENOMEM`: there is no memory for the task.
     /// - `EAGAIN`: the domain has as many unfinished tasks as it may have
-    ///   ([`AsyncDomain::set_limit`](super::AsyncDomain::set_limit)); try again when some are done.
+    ///   ([`AsyncDomain::set_limit`](super::AsyncDomain::set_limit)); try again when some are done. Or
+    ///   more modules than can be counted have tasks while they are being loaded.
     /// - `EBUSY`: the item, which brings its own memory, is queued already.
     /// - `ESHUTDOWN`: the domain has been closed, or the submitting module is being unloaded.
     pub error: Error,

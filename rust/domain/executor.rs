@@ -182,7 +182,7 @@ impl Spawned {
         // of a domain are first polled in cookie order.
         unsafe {
             let (header, ops) = (this.as_ptr(), (*this.as_ptr()).ops);
-            let kept = ModuleRefs::get(ops.module, domain.owner())?.into_kept();
+            let kept = ModuleRefs::get(ops.module, domain)?.into_kept();
 
             (*header).modules.set(kept);
             (*header).domain.set(domain);
@@ -205,7 +205,13 @@ impl Spawned {
         unsafe {
             let this = this.as_ptr();
             let work = Opaque::cast_into(&raw const (*this).work);
-            queue::enqueue_on(&queue::POLLS, work, (*this).place);
+            let place = (*this).place;
+
+            // Somebody who cancels may have seen the stage before this, and be about to find that the
+            // item is not on the queue: for a few instructions, with interrupts off.
+            while !queue::enqueue_on(&queue::POLLS, work, place) {
+                core::hint::spin_loop();
+            }
         }
     }
 

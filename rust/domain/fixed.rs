@@ -90,8 +90,9 @@ impl StaticDomain {
                     (self.keys)(),
                     self.exclusive,
                     self.owner,
-                )
-            };
+                );
+                registry::enter(&*self.domain.get().cast());
+            }
             // INVARIANT: The domain has just been initialised.
             self.ready.store(true, Release);
         });

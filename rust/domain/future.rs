@@ -130,7 +130,7 @@ impl<'a> Wait<'a> {
         //
         // SAFETY: The module that made the future is running. The owner is valid by the domain's
         // invariant.
-        match unsafe { ModuleRefs::get(self.submitter, self.domain.owner()) } {
+        match unsafe { ModuleRefs::get(self.submitter, self.domain) } {
             Ok(modules) => self.modules = modules,
             Err(e) => return Some(Err(e)),
         }

@@ -67,7 +67,7 @@ impl<T: Send + 'static> Handle<T> {
         self.cookie
     }
 
-    /// Waits for the task's value and takes it.
+    /// Waits for the task's value and takes it. A task that waits for its own handle waits for ever.
     ///
     /// # Errors
     ///

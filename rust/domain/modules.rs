@@ -10,7 +10,10 @@
 //! the module goes, its memory is not freed before that count is zero (see
 //! [`OwnerGone`](super::OwnerGone)).
 
-use super::registry;
+use super::{
+    registry,
+    AsyncDomain, //
+};
 use crate::{
     errno::ESHUTDOWN,
     ffi, //
@@ -20,7 +23,10 @@ use core::{
     mem::ManuallyDrop,
     ptr, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
 
 /// How many modules can be coming, with tasks, at a time.
 const COMING: usize = 64;
@@ -142,25 +148,34 @@ impl ModuleRefs {
         }
     }
 
-    /// Takes the references; may be called in any context.
+    /// Takes the references on the submitter, and on the module that made the domain; may be called in
+    /// any context.
     ///
     /// Fails with `ESHUTDOWN` if a module is being unloaded.
     ///
     /// # Safety
     ///
-    /// Both must be null or valid modules.
+    /// `submitter` must be null or a valid module, which stays during the call.
     #[inline]
-    pub(super) unsafe fn get(submitter: *mut ffi::module, owner: *mut ffi::module) -> Result<Self> {
+    pub(super) unsafe fn get(submitter: *mut ffi::module, domain: &AsyncDomain) -> Result<Self> {
         let mut refs = Self::none();
 
-        // SAFETY: Both are null or valid.
-        unsafe {
-            refs.submitter = ModuleRef::get(submitter)?;
-            if owner != submitter {
-                refs.owner = ModuleRef::get(owner)?;
-            }
+        // SAFETY: By the caller's promise.
+        refs.submitter = unsafe { ModuleRef::get(submitter) }?;
+        if domain.owner() != submitter {
+            refs.owner = Self::get_owner(domain)?;
         }
         Ok(refs)
+    }
+
+    /// Takes a reference on the module that made a domain, which may be going at the same time.
+    fn get_owner(domain: &AsyncDomain) -> Result<ModuleRef> {
+        // A module that goes is first taken out of its domains, and not freed before an RCU grace
+        // period has passed after that.
+        let _rcu = rcu::read_lock();
+
+        // SAFETY: What is still in the domain is valid until the end of this section.
+        unsafe { ModuleRef::get(domain.owner()) }
     }
 
     /// Gives the references to somebody else to keep.

@@ -8,7 +8,6 @@ use super::{
         flag,
         Node, //
     },
-    registry,
     task::{
         task_of,
         Task, //
@@ -57,7 +56,6 @@ impl AsyncDomain {
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
     pub(super) unsafe fn link(&self, node: *mut Node, then: impl FnOnce()) -> Result<Cookie> {
-        registry::enter(self);
         self.queue.with(|state| {
             state.admit(1)?;
             // SAFETY: The caller promises that the node is valid and stays.
@@ -78,7 +76,6 @@ impl AsyncDomain {
         mut next: impl FnMut() -> Option<NonNull<Node>>,
         mut then: impl FnMut(NonNull<Node>, Cookie),
     ) -> Result<Cookie> {
-        registry::enter(self);
         self.queue.with(|state| {
             let mut first = None;
 
@@ -100,7 +97,6 @@ impl AsyncDomain {
     ///
     /// As above.
     pub(super) unsafe fn link_unlimited(&self, node: *mut Node) -> Result<Cookie> {
-        registry::enter(self);
         self.queue.with(|state| {
             if state.closed {
                 return Err(ESHUTDOWN);

@@ -120,6 +120,14 @@ impl Pending {
         unsafe { self.first.as_ref() }.map(Node::cookie)
     }
 
+    /// All nodes, the one with the lowest cookie first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = NonNull<Node>> + '_ {
+        core::iter::successors(NonNull::new(self.first), |node| {
+            // SAFETY: By the type invariant all nodes in the list are valid.
+            NonNull::new(unsafe { (*node.as_ptr()).next })
+        })
+    }
+
     /// All nodes, the one with the highest cookie first.
     pub(super) fn iter_back(&self) -> impl Iterator<Item = NonNull<Node>> + '_ {
         core::iter::successors(NonNull::new(self.last), |node| {

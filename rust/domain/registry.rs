@@ -3,8 +3,7 @@
 //! The registry of domains: what [`synchronize_all`] waits for, and what is left of a module that
 //! goes.
 //!
-//! A domain is entered when it is first used, so that no task but the first pays for it, and taken
-//! out when it is dropped. A domain that is never dropped, since it was leaked or is `static`, is
+//! A domain is entered when it is made, so that no task pays for it, and taken out when it is dropped. A domain that is never dropped, since it was leaked or is `static`, is
 //! taken out when the module goes that made it. Nothing is shared between domains otherwise.
 //!
 //! `synchronize_all` *visits* one domain after the other, but for the exclusive ones. A visited domain
@@ -28,13 +27,6 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        ordering::{
-            Acquire,
-            Release, //
-        },
-        Atomic, //
-    },
     time::{
         delay::fsleep,
         Delta, //
@@ -45,11 +37,9 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `list` is touched under the registry's lock only. While `linked`, the domain is in the list, and
-/// its neighbours are valid.
+/// Touched under the registry's lock only. While `linked`, the domain is in the list, and its
+/// neighbours are valid.
 pub(super) struct Links {
-    /// Whether the domain has ever been entered.
-    entered: Atomic<bool>,
     list: UnsafeCell<List>,
 }
 
@@ -63,7 +53,6 @@ impl Links {
     /// Makes links for a domain that is not in the registry.
     pub(super) const fn new() -> Self {
         Self {
-            entered: Atomic::new(false),
             list: UnsafeCell::new(List {
                 linked: false,
                 prev: ptr::null(),
@@ -105,37 +94,27 @@ unsafe fn domains() -> impl Iterator<Item = &'static AsyncDomain> {
     })
 }
 
-/// Enters the domain into the registry, unless that has been done.
-#[inline]
-pub(super) fn enter(domain: &AsyncDomain) {
-    if !domain.registry().entered.load(Acquire) {
-        enter_slow(domain);
+/// Enters a new domain into the registry.
+///
+/// # Safety
+///
+/// The registry's lock must be held, and the domain be pinned, and not have been entered.
+pub(super) unsafe fn enter(domain: &AsyncDomain) {
+    // SAFETY: The lock is held. Domains in the list are valid: they are taken out before they are
+    // gone.
+    unsafe {
+        let first = *FIRST.0.get();
+
+        *domain.registry().list.get() = List {
+            linked: true,
+            prev: ptr::null(),
+            next: first,
+        };
+        if let Some(first) = first.as_ref() {
+            (*first.registry().list.get()).prev = domain;
+        }
+        *FIRST.0.get() = domain;
     }
-}
-
-#[cold]
-fn enter_slow(domain: &AsyncDomain) {
-    locked(|| {
-        if domain.registry().entered.load(Acquire) {
-            return;
-        }
-        // SAFETY: The lock is held. Domains in the list are valid: they are taken out before they
-        // are gone.
-        unsafe {
-            let first = *FIRST.0.get();
-
-            *domain.registry().list.get() = List {
-                linked: true,
-                prev: ptr::null(),
-                next: first,
-            };
-            if let Some(first) = first.as_ref() {
-                (*first.registry().list.get()).prev = domain;
-            }
-            *FIRST.0.get() = domain;
-        }
-        domain.registry().entered.store(true, Release);
-    });
 }
 
 /// Takes the domain out of the list, if it is there.

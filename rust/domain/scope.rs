@@ -106,6 +106,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 impl<'scope> Scope<'scope, '_> {
     /// Runs a function asynchronously, which may borrow from outside of the scope.
     ///
+    /// Where the scope is itself inside a task, and holds a worker, the function may be run by the
+    /// scope's own thread, when that waits.
+    ///
     /// # Errors
     ///
     /// Gives the closure back, as [`AsyncDomain::schedule`] does.

@@ -126,6 +126,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Process context, in which the function can run; with `flags` that fit it.
+    #[inline]
     pub fn schedule_or_run<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) + Send + 'static,

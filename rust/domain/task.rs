@@ -157,7 +157,7 @@ impl Task {
 
             (*this).domain = domain;
             (*this).for_ = if scope.is_null() {
-                let refs = ModuleRefs::get((*this).ops.module, domain.owner())?;
+                let refs = ModuleRefs::get((*this).ops.module, domain)?;
                 For::Modules(refs.into_kept())
             } else {
                 For::Scope(scope)
@@ -247,14 +247,13 @@ impl Task {
         }
     }
 
-    /// Runs the task, or its parallel part; returns the next task that is to be retired by the
-    /// caller.
+    /// Runs the task, or its parallel part; returns what is left to be done.
     ///
     /// # Safety
     ///
     /// The task must be prepared, in the order of its domain, and belong to the caller, which must be
     /// a worker that has just begun with it, unless it says `nested`.
-    unsafe fn execute(task: NonNull<Self>, nested: bool) -> Option<NonNull<Self>> {
+    unsafe fn execute(task: NonNull<Self>, nested: bool) -> Left {
         // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
         // it. Its domain is not dropped before the task is finished or detached. A worker that begins
         // with an item is not inside another task.
@@ -280,7 +279,10 @@ impl Task {
                     }
                     Some(_) => {
                         mem::forget(end.modules);
-                        (*end.domain).ready(task)
+                        Left {
+                            next: (*end.domain).ready(task),
+                            memory: ptr::null_mut(),
+                        }
                     }
                     None => end.finish(node, attached, this),
                 }
@@ -295,21 +297,17 @@ impl Task {
     /// The task must be in the order of its domain, dequeued, and belong to the caller, which must be
     /// in process context.
     pub(super) unsafe fn execute_here(task: NonNull<Self>) {
-        // SAFETY: By the caller's promise. A task that is to be retired belongs to us.
-        unsafe {
-            if let Some(next) = Self::execute(task, true) {
-                Self::retire_elsewhere(next);
-            }
-        }
+        // SAFETY: By the caller's promise.
+        unsafe { Self::execute(task, true).leave() }
     }
 
-    /// Runs the in-order part of a task; returns the next task that is to be retired by the caller.
+    /// Runs the in-order part of a task; returns what is left to be done.
     ///
     /// # Safety
     ///
     /// The task must be first in the order of its domain, and have been given to the caller to be
     /// retired.
-    unsafe fn retire(task: NonNull<Self>) -> Option<NonNull<Self>> {
+    unsafe fn retire(task: NonNull<Self>) -> Left {
         // SAFETY: As in `execute`.
         unsafe {
             let this = task.as_ptr();
@@ -339,20 +337,64 @@ unsafe impl ffi::WorkFunction for Task {
         // SAFETY: A queued task is prepared and in the order of its domain. The worker that the
         // workqueue gives it to is the one that it belongs to. A task that is retiring was queued
         // for that, by who was given it.
-        let mut next = unsafe {
-            if (*task.as_ptr()).node.has(flag::RETIRING) {
-                Task::retire(task)
-            } else {
-                Task::execute(task, false)
-            }
+        let (callers_memory, left) = unsafe {
+            (
+                (*task.as_ptr()).ops.callers_memory,
+                if (*task.as_ptr()).node.has(flag::RETIRING) {
+                    Task::retire(task)
+                } else {
+                    Task::execute(task, false)
+                },
+            )
         };
 
+        // The workqueue knows what this worker is running by the address of the item, until we return:
+        // another task at the same address would be left to this worker, and what we retire from here
+        // on may wait for that task. So our own memory is freed last; if the memory was the caller's,
+        // and may have been freed, others retire.
+        if callers_memory {
+            // SAFETY: It is all that is left of this task.
+            return unsafe { left.leave() };
+        }
+
         // One after the other, so that the depth of the stack does not depend on their number.
+        let mut next = left.next;
         while let Some(task) = next {
             // SAFETY: It may be called in process context.
             unsafe { ffi::cond_resched() };
-            // SAFETY: We were just given it.
-            next = unsafe { Task::retire(task) };
+            // SAFETY: We were just given it. Its memory is not that of the item which is being run.
+            next = unsafe {
+                let left = Task::retire(task);
+                ffi::kfree(left.memory.cast());
+                left.next
+            };
+        }
+        // SAFETY: The task has finished, if there is memory to free, and it is ours.
+        unsafe { ffi::kfree(left.memory.cast()) };
+    }
+}
+
+/// What is left to be done for a task by who has run it.
+struct Left {
+    /// A task that is to be retired; it belongs to the caller.
+    next: Option<NonNull<Task>>,
+    /// The memory of the task, if it has finished and its memory is not the caller's.
+    memory: *mut Task,
+}
+
+impl Left {
+    /// Does what is left, and has others retire.
+    ///
+    /// # Safety
+    ///
+    /// It must belong to the caller.
+    unsafe fn leave(self) {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            ffi::kfree(self.memory.cast());
+            if let Some(next) = self.next {
+                Task::retire_elsewhere(next);
+            }
         }
     }
 }
@@ -438,35 +480,29 @@ impl End {
         unsafe { Run::enter(ptr::null(), node, self.nested, |run| f(&Context::new(run))) };
     }
 
-    /// Counts the task as finished, frees its memory if there is any, and tells whom it worked for,
-    /// in this order. Returns the next task that is to be retired by the caller.
+    /// Counts the task as finished, and tells whom it worked for; returns what is left to be done.
     ///
     /// # Safety
     ///
-    /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or an
-    /// allocation that belongs to the caller.
-    unsafe fn finish(
-        self,
-        node: *mut Node,
-        attached: bool,
-        memory: *mut Task,
-    ) -> Option<NonNull<Task>> {
-        // SAFETY: By the caller's promise. The domain may be gone after `finish`, the memory is not
-        // used after `kfree`. A scope is valid until its last task has left it.
-        unsafe {
+    /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or the
+    /// allocation of the task, which belongs to the caller.
+    unsafe fn finish(self, node: *mut Node, attached: bool, memory: *mut Task) -> Left {
+        // SAFETY: By the caller's promise. The domain may be gone after `finish`. A scope is valid
+        // until its last task has left it.
+        let next = unsafe {
             let next = if attached {
                 (*self.domain).finish(node)
             } else {
                 None
             };
 
-            ffi::kfree(memory.cast());
             if let Some(scope) = self.scope.as_ref() {
                 scope.leave();
             }
             next
-        }
+        };
         // Here the references on modules are dropped.
+        Left { next, memory }
     }
 
     /// Drops what the task is made of, and brings it to its end, outside of a worker.
@@ -485,9 +521,7 @@ impl End {
             let task = self.task;
             let attached = Run::enter(self.domain, node, true, |_| discard(task));
 
-            if let Some(next) = self.finish(node, attached, memory) {
-                Task::retire_elsewhere(next);
-            }
+            self.finish(node, attached, memory).leave();
         }
     }
 }

@@ -112,7 +112,7 @@ impl Token {
                 domain,
                 // SAFETY: `submitter` is a module by the caller's promise, the owner by the
                 // domain's invariant.
-                _modules: unsafe { ModuleRefs::get(submitter, domain.owner()) }?,
+                _modules: unsafe { ModuleRefs::get(submitter, domain) }?,
                 #[cfg(CONFIG_PREEMPT_RT)]
                 work: kernel::types::Opaque::uninit(),
             },
