@@ -3,8 +3,9 @@
 //! The registry of domains: what [`synchronize_all`] waits for, and what is left of a module that
 //! goes.
 //!
-//! A domain is entered when it is made, so that no task pays for it, and taken out when it is dropped. A domain that is never dropped, since it was leaked or is `static`, is
-//! taken out when the module goes that made it. Nothing is shared between domains otherwise.
+//! A domain is entered when it is made, so that no task pays for it, and taken out when it is dropped.
+//! A domain that is never dropped, since it was leaked or is `static`, is taken out when the module
+//! goes that made it. Nothing is shared between domains otherwise.
 //!
 //! `synchronize_all` *visits* one domain after the other, but for the exclusive ones. A visited domain
 //! is not unused, although it may have no task: its frontier is [`Cookie::IDLE`], not
