@@ -63,6 +63,7 @@ mod own;
 mod pending;
 mod placed;
 mod registry;
+mod runner;
 mod running;
 mod scope;
 mod spawn;
@@ -177,6 +178,8 @@ pub struct AsyncDomain {
 /// What the lock of a domain protects.
 struct State {
     pending: Pending,
+    /// The runner that is on the queue, if somebody stands in line.
+    runner: Option<&'static runner::Runner>,
     unfinished: usize,
     limit: usize,
     submitted: u64,
@@ -261,6 +264,7 @@ impl AsyncDomain {
     ) {
         let state = State {
             pending: Pending::new(),
+            runner: None,
             unfinished: 0,
             limit: DEFAULT_LIMIT,
             submitted: 0,

@@ -126,8 +126,8 @@ impl Placed<'_> {
             domain.link_all(
                 count,
                 || tasks.pop(),
-                |node, cookie| {
-                    Task::enqueue(node.cast(), place);
+                |state, node, cookie| {
+                    state.enqueue(domain, node.cast(), place);
                     last = Some(cookie);
                 },
             )

@@ -38,12 +38,10 @@ impl AsyncDomain {
     /// Any in which what is cancelled can be dropped.
     pub fn cancel(&self, cookie: Cookie) -> bool {
         let taken = self.queue.with(|state| {
-            let node = state
-                .pending
-                .iter_back()
+            from_last(state, |state, node| {
                 // SAFETY: Nodes in the list are valid.
-                .find(|node| unsafe { (*node.as_ptr()).cookie() } == cookie)?;
-            take(state, node)
+                (unsafe { (*node.as_ptr()).cookie() } == cookie).then(|| take(state, node))
+            })?
         });
         discard(taken)
     }
@@ -63,12 +61,14 @@ impl AsyncDomain {
         // From the end of the order, where those are that have not started: what has been taken back
         // leaves the order before the next search, which ends when it finds only what it must leave.
         while discard(self.queue.with(|state| {
-            state
-                .pending
-                .iter_back()
+            from_last(state, |state, node| {
                 // SAFETY: Nodes in the list are valid.
-                .filter(|node| unsafe { (*node.as_ptr()).cookie() } < below)
-                .find_map(|node| take(state, node))
+                if unsafe { (*node.as_ptr()).cookie() } < below {
+                    take(state, node)
+                } else {
+                    None
+                }
+            })
         })) {
             count += 1;
         }
@@ -83,14 +83,21 @@ impl AsyncDomain {
     /// The first, since the others may wait for it.
     pub(super) fn help(&self, scope: &Gathering) -> bool {
         let taken = self.queue.with(|state| {
-            state
-                .pending
-                .iter()
-                // SAFETY: Nodes in the list are valid.
-                .filter(|node| unsafe {
-                    task_of(*node).is_some_and(|task| Task::is_of(task, scope))
-                })
-                .find_map(|node| dequeue(state, node))
+            let mut next = state.pending.first();
+
+            while let Some(node) = next {
+                // SAFETY: Nodes in the list are valid, and stay while the lock is held.
+                unsafe {
+                    next = state.pending.after(node);
+                    if !task_of(node).is_some_and(|task| Task::is_of(task, scope)) {
+                        continue;
+                    }
+                }
+                if let Some(task) = dequeue(state, node) {
+                    return Some(task);
+                }
+            }
+            None
         });
         let Some(task) = taken else {
             return false;
@@ -101,6 +108,24 @@ impl AsyncDomain {
     }
 }
 
+/// Calls `f` for each node of the order, the one with the highest cookie first, until it returns
+/// something; it must not remove nodes.
+fn from_last<R>(
+    state: &mut State,
+    mut f: impl FnMut(&mut State, NonNull<Node>) -> Option<R>,
+) -> Option<R> {
+    let mut next = state.pending.last();
+
+    while let Some(node) = next {
+        // SAFETY: Nodes in the list are valid, and stay while the lock is held.
+        next = unsafe { state.pending.before(node) };
+        if let Some(found) = f(state, node) {
+            return Some(found);
+        }
+    }
+    None
+}
+
 /// What has been taken back.
 enum Taken {
     Task(NonNull<Task>),
@@ -108,7 +133,7 @@ enum Taken {
 }
 
 /// Takes a task back from the workqueue; asks it to stop if that cannot be done.
-fn take(state: &State, node: NonNull<Node>) -> Option<Taken> {
+fn take(state: &mut State, node: NonNull<Node>) -> Option<Taken> {
     // SAFETY: The caller found the node in the list, and holds the lock.
     unsafe {
         (*node.as_ptr()).set(flag::STOP);
@@ -119,19 +144,25 @@ fn take(state: &State, node: NonNull<Node>) -> Option<Taken> {
     dequeue(state, node).map(Taken::Task)
 }
 
-/// Takes a task back from the workqueue, if no worker has begun with it.
-fn dequeue(_state: &State, node: NonNull<Node>) -> Option<NonNull<Task>> {
+/// Takes a task out of the line, or back from the workqueue, if no worker has begun with it.
+fn dequeue(state: &mut State, node: NonNull<Node>) -> Option<NonNull<Task>> {
     // SAFETY: The caller found the node in the list, and holds the lock. A task that has been taken
     // back, or is ready or retiring, is not on the queue in order to be run.
     unsafe {
         let flags = &*node.as_ptr();
         let task = task_of(node)?;
+        let taken = if flags.has(flag::IN_LINE) {
+            state.take_back(node)
+        } else {
+            flags.has(flag::QUEUED)
+                && !flags.has(flag::TAKEN | flag::READY | flag::RETIRING)
+                && Task::dequeue(task)
+        };
 
-        if flags.has(flag::TAKEN | flag::READY | flag::RETIRING) || !Task::dequeue(task) {
-            return None;
-        }
-        flags.set(flag::TAKEN);
-        Some(task)
+        taken.then(|| {
+            flags.set(flag::TAKEN);
+            task
+        })
     }
 }
 

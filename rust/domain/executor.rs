@@ -35,7 +35,10 @@ use super::{
         flag,
         Node, //
     },
-    running::Run,
+    running::{
+        Run,
+        Worker, //
+    },
     AsyncDomain,
     Cookie, //
 };
@@ -187,7 +190,7 @@ impl Spawned {
             (*header).modules.set(kept);
             (*header).domain.set(domain);
             domain
-                .link(&raw mut (*header).node, || Self::enqueue(this))
+                .link(&raw mut (*header).node, |_| Self::enqueue(this))
                 // This is dropped when the memory is freed.
                 .inspect(|_| mem::forget(own))
                 .inspect_err(|_| drop(ModuleRefs::from_kept(ops.module, kept)))
@@ -285,7 +288,7 @@ impl Spawned {
             let header = this.as_ptr();
             let node = &raw mut (*header).node;
             let discard = (*header).ops.discard;
-            let attached = Run::enter((*header).domain.get(), node, true, |_| discard(this));
+            let attached = Run::enter_nested((*header).domain.get(), node, |_| discard(this));
 
             Self::finish(this, attached);
         }
@@ -368,10 +371,12 @@ unsafe impl ffi::WorkFunction for Spawned {
         // SAFETY: The node is in the order of the domain, unless that is null. A worker runs one item
         // at a time, and so is not inside another task.
         let attached = unsafe {
+            let worker = Worker::new();
+
             if domain.is_null() {
-                Run::enter(domain, node, false, step)
+                worker.enter(domain, node, step)
             } else {
-                AsyncDomain::lockdep_task(domain, || Run::enter(domain, node, false, step))
+                AsyncDomain::lockdep_task(domain, || worker.enter(domain, node, step))
             }
         };
 

@@ -20,8 +20,21 @@ use crate::{
     errno::ESHUTDOWN,
     wait::Locked, //
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::prelude::*;
+
+/// What a worker has to do next, with a task that belongs to it.
+#[must_use]
+pub(super) enum Next {
+    /// Retire it: it is first in the order.
+    Retire(NonNull<Task>),
+    /// Run it: it was first in line.
+    Run(NonNull<Task>),
+    Nothing,
+}
 
 /// Wakes those who wait for what lies below the frontier. Returns the task at the frontier if it is
 /// to be retired: it belongs to the caller, who must see to that.
@@ -55,12 +68,16 @@ impl AsyncDomain {
     ///
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
-    pub(super) unsafe fn link(&self, node: *mut Node, then: impl FnOnce()) -> Result<Cookie> {
+    pub(super) unsafe fn link(
+        &self,
+        node: *mut Node,
+        then: impl FnOnce(&mut State),
+    ) -> Result<Cookie> {
         self.queue.with(|state| {
             state.admit(1)?;
             // SAFETY: The caller promises that the node is valid and stays.
             let cookie = unsafe { state.append(node) };
-            then();
+            then(state);
             Ok(cookie)
         })
     }
@@ -74,7 +91,7 @@ impl AsyncDomain {
         &self,
         count: usize,
         mut next: impl FnMut() -> Option<NonNull<Node>>,
-        mut then: impl FnMut(NonNull<Node>, Cookie),
+        mut then: impl FnMut(&mut State, NonNull<Node>, Cookie),
     ) -> Result<Cookie> {
         self.queue.with(|state| {
             let mut first = None;
@@ -83,7 +100,7 @@ impl AsyncDomain {
             while let Some(node) = next() {
                 // SAFETY: The caller promises that the node is valid and stays.
                 let cookie = unsafe { state.append(node.as_ptr()) };
-                then(node, cookie);
+                then(state, node, cookie);
                 first = first.or(Some(cookie));
             }
             first.ok_or(EINVAL)
@@ -106,26 +123,28 @@ impl AsyncDomain {
         })
     }
 
-    /// Takes a node out of the order; wakes those who waited for it. Returns a task that the caller
-    /// must retire, or have retired by a worker.
+    /// Takes a node out of the order; wakes those who waited for it. Returns what the caller must do
+    /// next: retire a task, or have it retired by a worker, or run one.
     ///
-    /// May be called in any context. The domain may be gone when this returns, unless there is a
-    /// task to retire.
+    /// May be called in any context. The domain may be gone when this returns, unless there is something
+    /// to do.
     ///
     /// # Safety
     ///
-    /// `node` must be in this domain's order.
+    /// `node` must be in this domain's order. `spare` must be null, or the caller a worker, and `spare`
+    /// as for [`State::take_next`]; it may be `node`.
     #[inline]
-    #[must_use]
-    pub(super) unsafe fn finish(&self, node: *mut Node) -> Option<NonNull<Task>> {
+    pub(super) unsafe fn finish(&self, node: *mut Node, spare: *mut Node) -> Next {
         self.queue.with(|state| {
             state.unfinished -= 1;
             // SAFETY: The caller promises that the node is in the list.
             if unsafe { state.pending.remove(node) } {
-                advance(state)
-            } else {
-                None
+                if let Some(task) = advance(state) {
+                    return Next::Retire(task);
+                }
             }
+            // SAFETY: By the caller's promise. The node is in no list any more.
+            unsafe { state.take_next(spare) }.map_or(Next::Nothing, Next::Run)
         })
     }
 
@@ -139,33 +158,33 @@ impl AsyncDomain {
         // SAFETY: By the caller's promise. The task that is to be retired belongs to us, and was
         // left by its worker when it became ready.
         unsafe {
-            if let Some(task) = self.finish(node) {
+            if let Next::Retire(task) = self.finish(node, ptr::null_mut()) {
                 Task::retire_elsewhere(task);
             }
         }
     }
 
-    /// The parallel part of a task is done. Returns the task if it is first in the order, so that
-    /// the caller must retire it; else it belongs to whoever moves the frontier to it.
+    /// The parallel part of a task is done. Returns what the caller must do next: retire the task if it
+    /// is first in the order; else it belongs to whoever moves the frontier to it.
     ///
     /// # Safety
     ///
-    /// The task must be in this domain's order, and belong to the caller.
-    pub(super) unsafe fn ready(&self, task: NonNull<Task>) -> Option<NonNull<Task>> {
+    /// The task must be in this domain's order, and belong to the caller; `spare` as above.
+    pub(super) unsafe fn ready(&self, task: NonNull<Task>, spare: *mut Node) -> Next {
         let node: NonNull<Node> = task.cast();
 
         self.queue.with(|state| {
             let is_first = state.pending.first() == Some(node);
 
-            // SAFETY: The node is in the list, and so valid.
+            // SAFETY: The node is in the list, and so valid; by the caller's promise.
             unsafe {
-                (*node.as_ptr()).set(if is_first {
-                    flag::READY | flag::RETIRING
-                } else {
-                    flag::READY
-                })
-            };
-            is_first.then_some(task)
+                if is_first {
+                    (*node.as_ptr()).set(flag::READY | flag::RETIRING);
+                    return Next::Retire(task);
+                }
+                (*node.as_ptr()).set(flag::READY);
+                state.take_next(spare).map_or(Next::Nothing, Next::Run)
+            }
         })
     }
 

@@ -5,6 +5,10 @@
 //! Tasks are appended with ever higher cookies and may leave from anywhere, so that the first one
 //! is always the lowest in progress. A plain doubly linked list does this in constant time; unlike
 //! `struct list_head` it has no pointer to itself, so that a domain can be moved into its place.
+//!
+//! The tasks that no runner has begun with are a part of the same list: they stand in *line*, which a
+//! flag says and a pointer to the first of them. That pointer only moves towards higher cookies, so that
+//! all that it steps over (tokens, mostly) is stepped over once.
 
 use super::cookie::Cookie;
 use core::ptr::{
@@ -39,6 +43,10 @@ pub(super) mod flag {
     pub(in super::super) const TAKEN: u32 = 1 << 4;
     /// The node is the first field of a [`Spawned`](super::super::executor::Spawned).
     pub(in super::super) const SPAWNED: u32 = 1 << 5;
+    /// The task stands in the line of those that no runner has begun with.
+    pub(in super::super) const IN_LINE: u32 = 1 << 6;
+    /// The task has been queued by its own work item.
+    pub(in super::super) const QUEUED: u32 = 1 << 7;
 }
 
 impl Node {
@@ -80,6 +88,12 @@ impl Node {
     pub(super) fn set(&self, flags: u32) {
         self.flags.store(self.flags.load(Relaxed) | flags, Relaxed);
     }
+
+    /// Clears flags. As above.
+    #[inline]
+    fn clear(&self, flags: u32) {
+        self.flags.store(self.flags.load(Relaxed) & !flags, Relaxed);
+    }
 }
 
 /// A list of [`Node`]s.
@@ -89,9 +103,12 @@ impl Node {
 /// - All nodes in the list are valid, and stay in place until they are removed.
 /// - Their cookies are strictly increasing.
 /// - `first` and `last` are null if and only if the list is empty.
+/// - `in_line` nodes have [`flag::IN_LINE`] set, and `line` is the first of them, or null.
 pub(super) struct Pending {
     first: *mut Node,
     last: *mut Node,
+    line: *mut Node,
+    in_line: usize,
 }
 
 // SAFETY: The list is a set of pointers, which may be followed by whoever owns the list.
@@ -104,6 +121,8 @@ impl Pending {
         Self {
             first: ptr::null_mut(),
             last: ptr::null_mut(),
+            line: ptr::null_mut(),
+            in_line: 0,
         }
     }
 
@@ -120,20 +139,32 @@ impl Pending {
         unsafe { self.first.as_ref() }.map(Node::cookie)
     }
 
-    /// All nodes, the one with the lowest cookie first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = NonNull<Node>> + '_ {
-        core::iter::successors(NonNull::new(self.first), |node| {
-            // SAFETY: By the type invariant all nodes in the list are valid.
-            NonNull::new(unsafe { (*node.as_ptr()).next })
-        })
+    /// The node with the highest cookie.
+    #[inline]
+    pub(super) fn last(&self) -> Option<NonNull<Node>> {
+        NonNull::new(self.last)
     }
 
-    /// All nodes, the one with the highest cookie first.
-    pub(super) fn iter_back(&self) -> impl Iterator<Item = NonNull<Node>> + '_ {
-        core::iter::successors(NonNull::new(self.last), |node| {
-            // SAFETY: By the type invariant all nodes in the list are valid.
-            NonNull::new(unsafe { (*node.as_ptr()).prev })
-        })
+    /// The node after one.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be in this list.
+    #[inline]
+    pub(super) unsafe fn after(&self, node: NonNull<Node>) -> Option<NonNull<Node>> {
+        // SAFETY: By the type invariant all nodes in the list are valid.
+        NonNull::new(unsafe { (*node.as_ptr()).next })
+    }
+
+    /// The node before one.
+    ///
+    /// # Safety
+    ///
+    /// As above.
+    #[inline]
+    pub(super) unsafe fn before(&self, node: NonNull<Node>) -> Option<NonNull<Node>> {
+        // SAFETY: As above.
+        NonNull::new(unsafe { (*node.as_ptr()).prev })
     }
 
     /// Appends a node, with a cookie that is higher than all in the list.
@@ -159,11 +190,59 @@ impl Pending {
         self.last = node;
     }
 
+    /// Puts the node that was appended last in line.
+    #[inline]
+    pub(super) fn line_up(&mut self) {
+        // SAFETY: By the type invariant `last` is null or a valid node.
+        if let Some(last) = unsafe { self.last.as_ref() } {
+            last.set(flag::IN_LINE);
+            if self.line.is_null() {
+                self.line = self.last;
+            }
+            self.in_line += 1;
+        }
+    }
+
+    /// How many nodes stand in line.
+    #[inline]
+    pub(super) fn in_line(&self) -> usize {
+        self.in_line
+    }
+
+    /// The first node in line.
+    #[inline]
+    pub(super) fn next_in_line(&self) -> Option<NonNull<Node>> {
+        NonNull::new(self.line)
+    }
+
+    /// Takes a node out of the line; it stays in the list.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be in this list, and in line.
+    #[inline]
+    pub(super) unsafe fn leave_line(&mut self, node: NonNull<Node>) {
+        // SAFETY: Nodes in the list are valid.
+        // INVARIANT: All nodes in line come after the first one of them.
+        unsafe {
+            (*node.as_ptr()).clear(flag::IN_LINE);
+            self.in_line -= 1;
+            if self.line == node.as_ptr() {
+                let mut next = (*self.line).next;
+
+                while !next.is_null() && !(*next).has(flag::IN_LINE) {
+                    next = (*next).next;
+                }
+                self.line = next;
+            }
+        }
+    }
+
     /// Removes a node; returns whether it was the first one.
     ///
     /// # Safety
     ///
-    /// `node` must be in this list.
+    /// `node` must be in this list, and not in line.
     #[inline]
     pub(super) unsafe fn remove(&mut self, node: *mut Node) -> bool {
         // SAFETY: The node is in the list, and so it and its neighbours are valid by the type
@@ -186,13 +265,13 @@ impl Pending {
         }
     }
 
-    /// Puts another node, which gets the cookie and the flags but [`flag::TASK`], in the place of a
-    /// task's node, which is then as if it were new.
+    /// Puts another node in the place of a task's node, which is then as if it were new. The new one
+    /// gets the cookie, and of the flags [`flag::STOP`] and [`flag::TAKEN`].
     ///
     /// # Safety
     ///
-    /// `old` must be in this list, `new` valid, in no list, and stay in place until it has been
-    /// removed.
+    /// `old` must be in this list, and not in line, `new` valid, in no list, and stay in place until it
+    /// has been removed.
     #[inline]
     pub(super) unsafe fn replace(&mut self, old: *mut Node, new: *mut Node) {
         // SAFETY: Both are valid, as are the neighbours of the one in the list.
@@ -205,7 +284,8 @@ impl Pending {
             (*new).prev = prev;
             (*new).next = next;
             (*new).cookie = cookie;
-            (*new).set((*old).flags.load(Relaxed) & !flag::TASK);
+            let flags = (*old).flags.load(Relaxed) & (flag::STOP | flag::TAKEN);
+            (*new).flags.store(flags, Relaxed);
             (*old).flags.store(flag::TASK, Relaxed);
             if next.is_null() {
                 self.last = new;
@@ -316,6 +396,45 @@ mod tests {
             left[i] = None;
         }
         assert_eq!(list.lowest(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn line_is_served_in_order_whoever_leaves_it() -> Result {
+        const N: usize = 50;
+        let mut nodes = KVec::with_capacity(N, GFP_KERNEL)?;
+        let mut list = Pending::new();
+
+        for _ in 0..N {
+            nodes.push(Node::new(0), GFP_KERNEL)?;
+        }
+        for (i, node) in nodes.iter_mut().enumerate() {
+            // SAFETY: The nodes stay where they are until the end of the test.
+            unsafe { list.push(node, Cookie::take()) };
+            // Every third is something else, such as a token.
+            if i % 3 != 0 {
+                list.line_up();
+            }
+        }
+        // Some leave from anywhere.
+        for i in shuffled(N)? {
+            if i % 3 == 1 {
+                // SAFETY: The node is in the list, and in line, and leaves both once.
+                unsafe {
+                    list.leave_line(NonNull::from(&mut nodes[i]));
+                    list.remove(&mut nodes[i]);
+                }
+            }
+        }
+        assert_eq!(list.in_line(), N / 3);
+        // The others come one after the other.
+        for i in (2..N).step_by(3) {
+            let node = NonNull::from(&mut nodes[i]);
+            assert_eq!(list.next_in_line(), Some(node));
+            // SAFETY: As above.
+            unsafe { list.leave_line(node) };
+        }
+        assert_eq!((list.next_in_line(), list.in_line()), (None, 0));
         Ok(())
     }
 }

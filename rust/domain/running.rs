@@ -29,13 +29,16 @@ use core::{
     },
     ptr,
 };
-use kernel::sync::atomic::{
-    ordering::{
-        Acquire,
-        Relaxed,
-        Release, //
+use kernel::{
+    sync::atomic::{
+        ordering::{
+            Acquire,
+            Relaxed,
+            Release, //
+        },
+        Atomic, //
     },
-    Atomic, //
+    types::NotThreadSafe, //
 };
 
 /// The number of slots, a power of two: a few times as many as there usually are running tasks.
@@ -158,82 +161,142 @@ fn innermost() -> *const Run {
     })
 }
 
-/// Where a [`Run`] is found by its thread.
-enum Place {
-    Slot(&'static Slot),
-    Spill,
-    /// Nowhere: in an interrupt.
-    None,
+/// A thread that runs tasks, one after the other, and is not inside any before the first one.
+///
+/// It keeps its slot in the meantime.
+pub(super) struct Worker {
+    slot: Option<&'static Slot>,
+    // The slot is that of the thread.
+    _not_send: NotThreadSafe,
 }
 
-impl Run {
-    /// Runs `f` as a task; returns whether the task is still in its domain's order afterwards.
-    ///
-    /// `nested` says whether the thread may be inside another task already.
+impl Worker {
+    /// Takes a slot for the current thread.
     ///
     /// # Safety
     ///
-    /// - `node` must be valid, and in the order of `domain`, unless that is null; both must stay
-    ///   valid until the task is finished or [detached](Self::detach).
-    /// - The caller must be a worker that is not inside another task, unless it says `nested`.
+    /// The thread must be in process context, not inside a task, and not be another worker.
+    #[inline]
+    pub(super) unsafe fn new() -> Self {
+        // SAFETY: It may always be called.
+        let thread = unsafe { ffi::get_current() };
+        let slot = slots(thread).find(|slot| {
+            slot.thread
+                .cmpxchg(ptr::null_mut(), thread, Acquire)
+                .is_ok()
+        });
+
+        Self {
+            slot,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Runs `f` as a task; returns whether the task is still in its domain's order afterwards.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be valid, and in the order of `domain`, unless that is null; both must stay valid
+    /// until the task is finished or [detached](Run::detach).
     #[inline]
     pub(super) unsafe fn enter(
+        &self,
         domain: *const AsyncDomain,
         node: *mut Node,
-        nested: bool,
+        f: impl FnOnce(&Run),
+    ) -> bool {
+        // SAFETY: By the caller's promise. The slot is that of this thread, which is inside no task.
+        unsafe { Run::enter_at(domain, node, ptr::null(), self.slot, f) }
+    }
+}
+
+impl Drop for Worker {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            slot.thread.store(ptr::null_mut(), Release);
+        }
+    }
+}
+
+impl Run {
+    /// Runs `f` as a task of a thread that may be inside others, or in an interrupt, which is inside
+    /// none and is not found; returns whether the task is still in its domain's order afterwards.
+    ///
+    /// # Safety
+    ///
+    /// As [`Worker::enter`].
+    pub(super) unsafe fn enter_nested(
+        domain: *const AsyncDomain,
+        node: *mut Node,
         f: impl FnOnce(&Run),
     ) -> bool {
         // SAFETY: It may always be called.
-        let (thread, in_task) = unsafe { (ffi::get_current(), !nested || ffi::in_task()) };
-        let outer = if nested { innermost() } else { ptr::null() };
+        if !unsafe { ffi::in_task() } {
+            // SAFETY: By the caller's promise.
+            let run = unsafe { Self::new(domain, node, ptr::null()) };
 
-        let place = if !in_task {
-            Place::None
-        } else if let Some(slot) = nested.then(find).flatten() {
-            Place::Slot(slot)
-        } else if let Some(slot) = slots(thread).find(|slot| {
-            outer.is_null()
-                && slot
-                    .thread
-                    .cmpxchg(ptr::null_mut(), thread, Acquire)
-                    .is_ok()
-        }) {
-            Place::Slot(slot)
-        } else {
-            Place::Spill
-        };
+            f(&run);
+            return !run.domain.get().is_null();
+        }
 
+        let outer = innermost();
+        // SAFETY: By the caller's promise. A thread that is inside no task and has no slot is no worker
+        // (or one that found none), and takes one for as long as this.
+        unsafe {
+            match find() {
+                None if outer.is_null() => Worker::new().enter(domain, node, f),
+                slot => Self::enter_at(domain, node, outer, slot, f),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `node` must be valid, and in the order of `domain`, unless that is null.
+    #[inline]
+    unsafe fn new(domain: *const AsyncDomain, node: *mut Node, outer: *const Run) -> Self {
         // INVARIANT: The caller promises that the node is in the domain's order.
-        let run = Run {
+        Self {
             domain: Cell::new(domain),
             node,
             // SAFETY: The node is valid by the caller's promise, and its cookie does not change.
             cookie: unsafe { Node::cookie_of(node) },
             outer,
-            thread,
+            // SAFETY: It may always be called.
+            thread: unsafe { ffi::get_current() },
             next: Cell::new(ptr::null()),
-        };
+        }
+    }
 
-        match place {
+    /// # Safety
+    ///
+    /// As [`Worker::enter`]. `outer` must be the innermost task of the current thread, and `slot` its
+    /// slot, if it has one.
+    #[inline]
+    unsafe fn enter_at(
+        domain: *const AsyncDomain,
+        node: *mut Node,
+        outer: *const Run,
+        slot: Option<&'static Slot>,
+        f: impl FnOnce(&Run),
+    ) -> bool {
+        // SAFETY: By the caller's promise.
+        let run = unsafe { Self::new(domain, node, outer) };
+
+        match slot {
             // INVARIANT: The slot is ours, and `run` is valid until it is taken out below.
             // SAFETY: By the type invariant.
-            Place::Slot(slot) => unsafe { *slot.innermost.get() = &run },
-            Place::Spill => run.spill(),
-            Place::None => (),
+            Some(slot) => unsafe { *slot.innermost.get() = &run },
+            None => run.spill(),
         }
 
         f(&run);
 
-        match place {
-            Place::Slot(slot) => {
-                // SAFETY: By the type invariant: the slot is ours.
-                unsafe { *slot.innermost.get() = outer };
-                if outer.is_null() {
-                    slot.thread.store(ptr::null_mut(), Release);
-                }
-            }
-            Place::Spill => run.unspill(),
-            Place::None => (),
+        match slot {
+            // SAFETY: As above.
+            Some(slot) => unsafe { *slot.innermost.get() = outer },
+            None => run.unspill(),
         }
         !run.domain.get().is_null()
     }

@@ -182,7 +182,7 @@ impl AsyncDomain {
 
         // SAFETY: The node is in the order of this domain, which we borrow. We are in process
         // context, and may be inside another task.
-        let mut run = || unsafe { Run::enter(self, node, true, |run| func(&Context::new(run))) };
+        let mut run = || unsafe { Run::enter_nested(self, node, |run| func(&Context::new(run))) };
         let attached = if Run::is_inside(self, cookie) {
             // Lockdep knows of this domain already.
             run()
@@ -289,12 +289,13 @@ impl Placed<'_> {
         let Self { domain, node } = self;
 
         // SAFETY: The task is ours until it is queued. Its node stays where it is until it is
-        // finished. It is queued with the lock held, so that the tasks of a domain are queued in
-        // cookie order: see `queue.rs`, Concurrency, for what depends on it.
+        // finished.
         unsafe {
             Task::prepare(task, domain, scope)?;
             domain
-                .link(&raw mut (*task.as_ptr()).node, || Task::enqueue(task, node))
+                .link(&raw mut (*task.as_ptr()).node, |state| {
+                    state.enqueue(domain, task, node)
+                })
                 .inspect_err(|_| Task::unprepare(task))
         }
     }

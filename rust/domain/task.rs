@@ -10,17 +10,24 @@
 //! A task whose memory the caller has brought may free that memory in its own function. Before the
 //! function is called, the task's place in the order moves to a node on the worker's stack, and
 //! nothing in the caller's memory is touched afterwards.
+//!
+//! Most tasks stand in line until a [runner](super::runner) takes them. Those that are asked to run on
+//! some node are queued by a work item of their own.
 
 use super::{
     modules::{
         KeptRefs,
         ModuleRefs, //
     },
+    order::Next,
     pending::{
         flag,
         Node, //
     },
-    running::Run,
+    running::{
+        Run,
+        Worker, //
+    },
     scope::Gathering,
     AsyncDomain,
     Context, //
@@ -93,6 +100,7 @@ pub(super) enum For {
 pub(super) struct Task {
     /// The place in the order.
     pub(super) node: Node,
+    /// For a task that is not left to a runner; initialised when it is queued.
     work: Opaque<ffi::work_struct>,
     pub(super) ops: &'static Ops,
     domain: *const AsyncDomain,
@@ -110,7 +118,6 @@ impl Task {
         // SAFETY: `this` is valid for writing.
         unsafe {
             (&raw mut (*this).node).write(Node::new(flag::TASK));
-            ffi::init_work::<Self>(Opaque::cast_into(&raw const (*this).work));
             (&raw mut (*this).ops).write(ops);
             (&raw mut (*this).domain).write(ptr::null());
             (&raw mut (*this).for_).write(For::Modules(KeptRefs::NONE));
@@ -180,17 +187,23 @@ impl Task {
         }
     }
 
-    /// Hands the task over to the workqueue.
+    /// Hands the task over to the workqueue by its own work item.
     ///
     /// # Safety
     ///
-    /// The task must be prepared, in the order of its domain, and not queued; it belongs to the
-    /// workqueue from now on. `node` must be a valid NUMA node, or [`ffi::NUMA_NO_NODE`].
-    #[inline]
+    /// The task must be prepared, in the order of its domain, whose lock must be held, and not queued;
+    /// it belongs to the workqueue from now on. `node` must be a valid NUMA node, or
+    /// [`ffi::NUMA_NO_NODE`].
     pub(super) unsafe fn enqueue(this: NonNull<Self>, node: c_int) {
-        // SAFETY: The work item was initialised with the task, is not queued, and valid until `run`
-        // frees it or gives it back.
-        unsafe { queue::enqueue(Opaque::cast_into(&raw const (*this.as_ptr()).work), node) }
+        // SAFETY: The task is ours and not queued. The work item is valid until `run` frees it or gives
+        // it back.
+        unsafe {
+            let work = Opaque::cast_into(&raw const (*this.as_ptr()).work);
+
+            (*this.as_ptr()).node.set(flag::QUEUED);
+            ffi::init_work::<Self>(work);
+            queue::enqueue(work, node);
+        }
     }
 
     /// Has the task retired by a worker of its own.
@@ -199,10 +212,13 @@ impl Task {
     ///
     /// The task must be in the order of its domain, and have been given to the caller to be retired.
     pub(super) unsafe fn retire_elsewhere(this: NonNull<Self>) {
-        // SAFETY: The work item was left by its worker when the task became ready, and is valid
-        // until the task has retired.
+        // SAFETY: If the work item has been used, then its worker has left it when the task became ready.
+        // It is valid until the task has retired.
         unsafe {
-            queue::enqueue_retirement(Opaque::cast_into(&raw const (*this.as_ptr()).work));
+            let work = Opaque::cast_into(&raw const (*this.as_ptr()).work);
+
+            ffi::init_work::<Self>(work);
+            queue::enqueue_retirement(work);
         }
     }
 
@@ -210,9 +226,10 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// The task must be in the order of its domain, whose lock must be held.
+    /// The task must be in the order of its domain, whose lock must be held, and have
+    /// [`flag::QUEUED`] set.
     pub(super) unsafe fn dequeue(this: NonNull<Self>) -> bool {
-        // SAFETY: The work item is valid while the task is in the order.
+        // SAFETY: The work item was initialised, and is valid while the task is in the order.
         unsafe { queue::cancel(Opaque::cast_into(&raw const (*this.as_ptr()).work)) }
     }
 
@@ -235,11 +252,12 @@ impl Task {
         // SAFETY: The task belongs to us, and is valid until `finish` frees it.
         unsafe {
             let this = task.as_ptr();
-            let end = End::of(task, true);
+            let end = End::of(task, Thread::Any);
 
             if (*this).ops.callers_memory {
                 let mut node = Node::new(0);
-                end.move_to(&raw mut node);
+                (*end.domain).replace(&raw mut (*this).node, &raw mut node);
+                Task::unclaim(task);
                 end.discard(&raw mut node, ptr::null_mut());
             } else {
                 end.discard(&raw mut (*this).node, this);
@@ -251,22 +269,30 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// The task must be prepared, in the order of its domain, and belong to the caller, which must be
-    /// a worker that has just begun with it, unless it says `nested`.
-    unsafe fn execute(task: NonNull<Self>, nested: bool) -> Left {
+    /// The task must be prepared, in the order of its domain, and belong to the caller, which is on this
+    /// thread. If `spare` is not null, then the thread must be a worker, `spare` as for
+    /// [`State::take_next`](super::State), and the place of a task in the caller's memory be there.
+    unsafe fn execute(task: NonNull<Self>, thread: Thread<'_>, spare: *mut Node) -> Left {
         // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
-        // it. Its domain is not dropped before the task is finished or detached. A worker that begins
-        // with an item is not inside another task.
+        // it. Its domain is not dropped before the task is finished or detached.
         unsafe {
             let this = task.as_ptr();
             let ops = (*this).ops;
-            let end = End::of(task, nested);
+            let end = End::of(task, thread);
 
             if ops.callers_memory {
-                let mut node = Node::new(0);
-                end.move_to(&raw mut node);
-                let attached = end.enter(&raw mut node, |context| (ops.run)(task, context));
-                end.finish(&raw mut node, attached, ptr::null_mut())
+                let mut own = Node::new(0);
+                let mut node = spare;
+
+                if spare.is_null() {
+                    node = &raw mut own;
+                    (*end.domain).replace(&raw mut (*this).node, node);
+                }
+                // The claim is that of the submission which ends here: the caller's code may queue the
+                // task again, or free it.
+                Task::unclaim(task);
+                let attached = end.enter(node, |context| (ops.run)(task, context));
+                end.finish(node, attached, ptr::null_mut(), spare)
             } else {
                 let node = &raw mut (*this).node;
                 let attached = end.enter(node, |context| (ops.run)(task, context));
@@ -275,16 +301,16 @@ impl Task {
                     Some(retire) if !attached => {
                         // The task has dropped its domain: there is no order any more.
                         end.enter_detached(node, |context| retire(task, context));
-                        end.finish(node, false, this)
+                        end.finish(node, false, this, spare)
                     }
                     Some(_) => {
                         mem::forget(end.modules);
                         Left {
-                            next: (*end.domain).ready(task),
+                            next: (*end.domain).ready(task, spare),
                             memory: ptr::null_mut(),
                         }
                     }
-                    None => end.finish(node, attached, this),
+                    None => end.finish(node, attached, this, spare),
                 }
             }
         }
@@ -298,7 +324,7 @@ impl Task {
     /// in process context.
     pub(super) unsafe fn execute_here(task: NonNull<Self>) {
         // SAFETY: By the caller's promise.
-        unsafe { Self::execute(task, true).leave() }
+        unsafe { Self::execute(task, Thread::Any, ptr::null_mut()).leave() }
     }
 
     /// Runs the in-order part of a task; returns what is left to be done.
@@ -306,13 +332,13 @@ impl Task {
     /// # Safety
     ///
     /// The task must be first in the order of its domain, and have been given to the caller to be
-    /// retired.
-    unsafe fn retire(task: NonNull<Self>) -> Left {
+    /// retired, which is the worker; `spare` as for [`Self::execute`].
+    unsafe fn retire(task: NonNull<Self>, worker: &Worker, spare: *mut Node) -> Left {
         // SAFETY: As in `execute`.
         unsafe {
             let this = task.as_ptr();
             let node = &raw mut (*this).node;
-            let end = End::of(task, false);
+            let end = End::of(task, Thread::Worker(worker));
             let retire = (*this).ops.retire;
             let attached = end.enter(node, |context| {
                 if let Some(retire) = retire {
@@ -320,8 +346,45 @@ impl Task {
                 }
             });
 
-            end.finish(node, attached, this)
+            end.finish(node, attached, this, spare)
         }
+    }
+
+    /// Does what a worker has to do next, one task after the other, so that the depth of the stack does
+    /// not depend on their number.
+    ///
+    /// # Safety
+    ///
+    /// It must belong to the caller, which is the worker. Its memory must not be that of the work item
+    /// which the worker runs. `spare` as for [`Self::execute`].
+    unsafe fn go_on(mut next: Next, worker: &Worker, spare: *mut Node) {
+        loop {
+            // SAFETY: The task was just given to us. If its memory comes back, then it has finished, and
+            // the memory is ours.
+            unsafe {
+                let left = match next {
+                    Next::Run(task) => Self::execute(task, Thread::Worker(worker), spare),
+                    Next::Retire(task) => Self::retire(task, worker, spare),
+                    Next::Nothing => return,
+                };
+
+                ffi::kfree(left.memory.cast());
+                next = left.next;
+            }
+            // SAFETY: It may be called in process context.
+            unsafe { ffi::cond_resched() };
+        }
+    }
+
+    /// Runs a task, and then others of its domain as long as there are more in line than one.
+    ///
+    /// # Safety
+    ///
+    /// The task must have been begun by the caller, a worker that is inside no task, and whose work item
+    /// is in nobody's memory. `spare` as for [`Self::execute`], and not null.
+    pub(super) unsafe fn serve(task: NonNull<Self>, spare: *mut Node) {
+        // SAFETY: By the caller's promise.
+        unsafe { Self::go_on(Next::Run(task), &Worker::new(), spare) }
     }
 }
 
@@ -337,47 +400,31 @@ unsafe impl ffi::WorkFunction for Task {
         // SAFETY: A queued task is prepared and in the order of its domain. The worker that the
         // workqueue gives it to is the one that it belongs to. A task that is retiring was queued
         // for that, by who was given it.
-        let (callers_memory, left) = unsafe {
-            (
-                (*task.as_ptr()).ops.callers_memory,
-                if (*task.as_ptr()).node.has(flag::RETIRING) {
-                    Task::retire(task)
-                } else {
-                    Task::execute(task, false)
-                },
-            )
-        };
-
-        // The workqueue knows what this worker is running by the address of the item, until we return:
-        // another task at the same address would be left to this worker, and what we retire from here
-        // on may wait for that task. So our own memory is freed last; if the memory was the caller's,
-        // and may have been freed, others retire.
-        if callers_memory {
-            // SAFETY: It is all that is left of this task.
-            return unsafe { left.leave() };
-        }
-
-        // One after the other, so that the depth of the stack does not depend on their number.
-        let mut next = left.next;
-        while let Some(task) = next {
-            // SAFETY: It may be called in process context.
-            unsafe { ffi::cond_resched() };
-            // SAFETY: We were just given it. Its memory is not that of the item which is being run.
-            next = unsafe {
-                let left = Task::retire(task);
-                ffi::kfree(left.memory.cast());
-                left.next
+        unsafe {
+            let worker = Worker::new();
+            let callers_memory = (*task.as_ptr()).ops.callers_memory;
+            let left = if (*task.as_ptr()).node.has(flag::RETIRING) {
+                Self::retire(task, &worker, ptr::null_mut())
+            } else {
+                Self::execute(task, Thread::Worker(&worker), ptr::null_mut())
             };
+
+            // The workqueue knows what this worker is running by the address of the item, until we
+            // return: another task at the same address would be left to this worker, and what we retire
+            // from here on may wait for that task. So our own memory is freed last; if the memory was the
+            // caller's, and may have been freed, others retire.
+            if callers_memory {
+                return left.leave();
+            }
+            Self::go_on(left.next, &worker, ptr::null_mut());
+            ffi::kfree(left.memory.cast());
         }
-        // SAFETY: The task has finished, if there is memory to free, and it is ours.
-        unsafe { ffi::kfree(left.memory.cast()) };
     }
 }
 
 /// What is left to be done for a task by who has run it.
 struct Left {
-    /// A task that is to be retired; it belongs to the caller.
-    next: Option<NonNull<Task>>,
+    next: Next,
     /// The memory of the task, if it has finished and its memory is not the caller's.
     memory: *mut Task,
 }
@@ -387,33 +434,42 @@ impl Left {
     ///
     /// # Safety
     ///
-    /// It must belong to the caller.
+    /// It must belong to the caller, for whom nothing was begun.
     unsafe fn leave(self) {
         // SAFETY: By the caller's promise.
         unsafe {
             ffi::kfree(self.memory.cast());
-            if let Some(next) = self.next {
+            if let Next::Retire(next) = self.next {
                 Task::retire_elsewhere(next);
             }
         }
     }
 }
 
+/// The thread that runs a task.
+#[derive(Clone, Copy)]
+enum Thread<'a> {
+    /// A worker.
+    Worker(&'a Worker),
+    /// Any, which may be inside a task, or in an interrupt.
+    Any,
+}
+
 /// What is needed to bring a task to its end, without the task.
-struct End {
+struct End<'a> {
     task: NonNull<Task>,
     domain: *const AsyncDomain,
     modules: ModuleRefs,
     scope: *const Gathering,
-    nested: bool,
+    thread: Thread<'a>,
 }
 
-impl End {
+impl<'a> End<'a> {
     /// # Safety
     ///
     /// The task must be prepared and belong to the caller. There must be one `End` only that is not
     /// forgotten.
-    unsafe fn of(task: NonNull<Task>, nested: bool) -> Self {
+    unsafe fn of(task: NonNull<Task>, thread: Thread<'a>) -> Self {
         // SAFETY: The task is valid, and the references that `prepare` took are ours.
         unsafe {
             let this = task.as_ptr();
@@ -429,23 +485,8 @@ impl End {
                 domain: (*this).domain,
                 modules,
                 scope,
-                nested,
+                thread,
             }
-        }
-    }
-
-    /// Moves the place of a task that is in the caller's memory to another node, and gives the task
-    /// back to the caller's code, which may queue it again or free it.
-    ///
-    /// # Safety
-    ///
-    /// The task must be in the order of its domain; `node` must be valid and stay in place until
-    /// the end has come.
-    unsafe fn move_to(&self, node: *mut Node) {
-        // SAFETY: As above. The claim is that of the submission which ends here.
-        unsafe {
-            (*self.domain).replace(&raw mut (*self.task.as_ptr()).node, node);
-            Task::unclaim(self.task);
         }
     }
 
@@ -453,20 +494,19 @@ impl End {
     ///
     /// # Safety
     ///
-    /// `node` must be the place of the task. The caller must be a worker, not inside a task, unless
-    /// this end is nested.
+    /// `node` must be the place of the task, and the caller be on the thread of this end.
     unsafe fn enter(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) -> bool {
-        let run = || {
-            // SAFETY: The node is in the order of the domain; the caller answers for the thread.
-            unsafe { Run::enter(self.domain, node, self.nested, |run| f(&Context::new(run))) }
-        };
+        let f = |run: &Run| f(&Context::new(run));
 
-        if self.nested {
-            // Lockdep may know of this domain already.
-            run()
-        } else {
-            // SAFETY: The domain is valid: the node is in its order.
-            unsafe { AsyncDomain::lockdep_task(self.domain, run) }
+        // SAFETY: The domain is valid: the node is in its order.
+        unsafe {
+            match self.thread {
+                Thread::Worker(worker) => {
+                    AsyncDomain::lockdep_task(self.domain, || worker.enter(self.domain, node, f))
+                }
+                // Lockdep may know of this domain already.
+                Thread::Any => Run::enter_nested(self.domain, node, f),
+            }
         }
     }
 
@@ -476,8 +516,15 @@ impl End {
     ///
     /// As above.
     unsafe fn enter_detached(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) {
+        let f = |run: &Run| f(&Context::new(run));
+
         // SAFETY: There is no domain in whose order the node would have to be.
-        unsafe { Run::enter(ptr::null(), node, self.nested, |run| f(&Context::new(run))) };
+        unsafe {
+            match self.thread {
+                Thread::Worker(worker) => worker.enter(ptr::null(), node, f),
+                Thread::Any => Run::enter_nested(ptr::null(), node, f),
+            }
+        };
     }
 
     /// Counts the task as finished, and tells whom it worked for; returns what is left to be done.
@@ -485,15 +532,21 @@ impl End {
     /// # Safety
     ///
     /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or the
-    /// allocation of the task, which belongs to the caller.
-    unsafe fn finish(self, node: *mut Node, attached: bool, memory: *mut Task) -> Left {
+    /// allocation of the task, which belongs to the caller. `spare` as for [`Task::execute`].
+    unsafe fn finish(
+        self,
+        node: *mut Node,
+        attached: bool,
+        memory: *mut Task,
+        spare: *mut Node,
+    ) -> Left {
         // SAFETY: By the caller's promise. The domain may be gone after `finish`. A scope is valid
         // until its last task has left it.
         let next = unsafe {
             let next = if attached {
-                (*self.domain).finish(node)
+                (*self.domain).finish(node, spare)
             } else {
-                None
+                Next::Nothing
             };
 
             if let Some(scope) = self.scope.as_ref() {
@@ -519,9 +572,9 @@ impl End {
         unsafe {
             let discard = (*self.task.as_ptr()).ops.discard;
             let task = self.task;
-            let attached = Run::enter(self.domain, node, true, |_| discard(task));
+            let attached = Run::enter_nested(self.domain, node, |_| discard(task));
 
-            self.finish(node, attached, memory).leave();
+            self.finish(node, attached, memory, ptr::null_mut()).leave();
         }
     }
 }

@@ -122,7 +122,7 @@ impl Token {
 
         // SAFETY: The node is valid and stays so until it is removed: either it is not linked, and
         // the box is dropped, or it belongs to the token, which removes it before it frees it.
-        match unsafe { domain.link(&raw mut (*ptr).node, || ()) } {
+        match unsafe { domain.link(&raw mut (*ptr).node, |_| ()) } {
             // INVARIANT: The node has just been linked.
             // SAFETY: The pointer comes from a box.
             Ok(_) => Ok(Self(unsafe { NonNull::new_unchecked(ptr) })),
