@@ -25,6 +25,9 @@
 //! one lock, to finish it one, and to wait one. Domains share nothing but the counter that cookies
 //! come from.
 //!
+//! Tasks begin in cookie order too. A domain has one item on the workqueue at a time, which stands for
+//! all tasks that no worker has begun with; how they are shared out is in `domain/runner.rs`.
+//!
 //! What a task does to be seen, it does after [`Context::synchronize`], which waits for all tasks
 //! with lower cookies: the parallel parts overlap, the visible parts happen in cookie order.
 //!

@@ -14,13 +14,13 @@
 //! largest limit that the kernel has ([`MAX_ACTIVE`]); a node's share of it is in proportion to its
 //! CPUs, and never less than eight (`min_active`, which modules cannot raise).
 //!
-//! A task may wait for *earlier* tasks of its domain, at any depth, without a deadlock: the lowest
-//! unfinished task is running, or gets the next place but a few. A domain queues its tasks in cookie
-//! order, under its lock; items that find no place wait in the order in which they came, one line for
-//! each group of CPUs of the node that shares a worker pool, and these groups are served in turn. So
-//! the lowest task is at the head of its line, and there is no deadlock as long as a node's share is
-//! not smaller than the number of its groups (its last-level caches, by default). Tasks that wait for
-//! anything else, such as later tasks or tasks of other domains, can exhaust the places.
+//! A task may wait for *earlier* tasks of its domain, at any depth, without a deadlock. A domain begins
+//! its tasks in cookie order (see `domain/runner.rs`), so that in each domain that has a place the lowest
+//! unfinished task has one, and has nobody to wait for. Whoever has finished a task begins the next one
+//! of the domain, or leaves the place to others. Tasks that wait for anything else, such as later tasks
+//! or tasks of other domains, can exhaust the places. So can tasks that are asked to run on a node: they
+//! are items of their own, which the workqueue begins in their order only if they go to the same pool
+//! of workers.
 //!
 //! The queues have no rescuer (`WQ_MEM_RECLAIM`): do not use them on the way to free memory.
 //!

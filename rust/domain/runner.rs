@@ -17,8 +17,9 @@
 //! - All tasks that have been begun have lower cookies than those in line. So the lowest unfinished task
 //!   is running, or is what the next worker that gets to the line begins with.
 //!
-//! Runners are static, so that nothing is allocated. If none is left, then what stands in line is queued
-//! by its own work items.
+//! Runners are static, so that nothing is allocated: as many as there are places on the workqueue, and
+//! some for domains that wait for a place. If more wait than that, then what stands in line is queued by
+//! its own work items.
 
 use super::{
     pending::Node,
@@ -51,8 +52,9 @@ use kernel::{
     types::Opaque, //
 };
 
-/// How many domains and workers can have a runner: some hundred, as running tasks are at most.
-const RUNNERS: usize = 512;
+/// How many runners there are, for workers and for domains that wait for one.
+// CAST: A small positive number.
+const RUNNERS: usize = queue::MAX_ACTIVE as usize + 256;
 
 /// A work item that stands for the line of a domain.
 ///
@@ -275,5 +277,114 @@ unsafe impl ffi::WorkFunction for Runner {
             unsafe { Task::serve(task, spare) };
         }
         runner.put();
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_runner)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        self,
+        eventually,
+        Gate, //
+    };
+    use kernel::sync::Arc;
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn counter() -> Result<Arc<Atomic<i32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    /// Takes all runners that are free.
+    fn take_all() -> Result<KVec<&'static Runner>> {
+        let mut taken = KVec::with_capacity(RUNNERS, GFP_KERNEL)?;
+
+        while let Some(runner) = Runner::get() {
+            taken.push(runner, GFP_KERNEL)?;
+        }
+        Ok(taken)
+    }
+
+    #[test]
+    fn tasks_that_block_do_not_keep_others_from_running() -> Result {
+        const N: i32 = 64;
+        let (domain, gate, running) = (domain()?, Gate::new()?, counter()?);
+
+        for _ in 0..N {
+            let (g, r) = (gate.clone(), running.clone());
+            domain.schedule(
+                move |_| {
+                    r.add(1, Relaxed);
+                    g.wait();
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        assert!(eventually(|| running.load(Relaxed) == N));
+        gate.open();
+        domain.synchronize_full()
+    }
+
+    #[test]
+    fn the_last_in_line_takes_the_runner_off_the_queue() -> Result {
+        let (domain, calls) = (domain()?, counter()?);
+        let free = || -> Result<usize> {
+            let taken = take_all()?;
+            let free = taken.len();
+            for runner in taken {
+                runner.put();
+            }
+            Ok(free)
+        };
+
+        kunit::with_full_queue(|| {
+            let before = free()?;
+            for _ in 0..10 {
+                let c = calls.clone();
+                domain.schedule(move |_| c.add(1, Relaxed), GFP_KERNEL)?;
+            }
+            assert_eq!(free()?, before - 1);
+            assert_eq!(domain.cancel_all(), 10);
+            assert_eq!(free()?, before);
+
+            // The next one in line calls a worker again.
+            let c = calls.clone();
+            domain.schedule(move |_| c.add(1, Relaxed), GFP_KERNEL)?;
+            assert_eq!(free()?, before - 1);
+            Ok(())
+        })?;
+        domain.synchronize_full()?;
+        assert_eq!(calls.load(Relaxed), 1);
+        // A worker gives its runner back at last.
+        assert!(eventually(|| free() == Ok(RUNNERS)));
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_runner_tasks_are_queued_by_themselves() -> Result {
+        const N: i32 = 100;
+        let (domain, done, retired) = (domain()?, counter()?, counter()?);
+        let taken = take_all()?;
+
+        for _ in 0..N {
+            let (d, r) = (done.clone(), retired.clone());
+            domain.schedule_ordered(
+                move |_| d.add(1, Relaxed),
+                move |(), _| r.add(1, Relaxed),
+                GFP_KERNEL,
+            )?;
+        }
+        let ret = domain.synchronize_full();
+
+        for runner in taken {
+            runner.put();
+        }
+        ret?;
+        assert_eq!((done.load(Relaxed), retired.load(Relaxed)), (N, N));
+        Ok(())
     }
 }
