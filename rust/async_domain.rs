@@ -31,6 +31,7 @@ pub use domain::{
     Cookie,
     DeviceDomain,
     Handle,
+    ItemToken,
     Scope,
     StaticDomain,
     Stats,

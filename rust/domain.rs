@@ -60,6 +60,7 @@ mod fixed;
 mod future;
 mod handle;
 mod item;
+mod item_token;
 mod modules;
 mod order;
 mod own;
@@ -92,6 +93,7 @@ pub use item::{
     TaskItem,
     TaskPointer, //
 };
+pub use item_token::ItemToken;
 pub use placed::Placed;
 pub use registry::synchronize_all;
 pub use scope::Scope;

@@ -230,6 +230,17 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     }
 }
 
+/// Returns the header of an item.
+///
+/// # Safety
+///
+/// `item` must be valid.
+#[inline]
+pub(super) unsafe fn header<T: HasTask<T, ID>, const ID: u64>(item: *const T) -> NonNull<Task> {
+    // SAFETY: The header is at this offset of the item, by the contract of `HasTask`.
+    unsafe { NonNull::new_unchecked(item.byte_add(T::OFFSET).cast::<Task>().cast_mut()) }
+}
+
 impl AsyncDomain {
     /// Runs an item that brings its own memory. Never allocates, and never runs the item in the
     /// caller's context.
@@ -267,10 +278,8 @@ impl Placed<'_> {
     {
         let item = item.into_raw();
 
-        // SAFETY: The header is at this offset of the item, which is valid: we hold the pointer.
-        let task = unsafe {
-            NonNull::new_unchecked(item.byte_add(P::Item::OFFSET).cast::<Task>().cast_mut())
-        };
+        // SAFETY: The item is valid: we hold the pointer.
+        let task = unsafe { header::<P::Item, ID>(item) };
         // SAFETY: The task was initialised with the item. Whoever claims it may submit it, with the
         // pointer, which keeps the item valid until the task is run or discarded. Items are
         // `'static`. What was not submitted is given back.

@@ -47,6 +47,8 @@ pub(super) mod flag {
     pub(in super::super) const IN_LINE: u32 = 1 << 6;
     /// The task has been queued by its own work item.
     pub(in super::super) const QUEUED: u32 = 1 << 7;
+    /// The node is the first field of a [`Task`](super::super::task::Task) that is in flight, not run.
+    pub(in super::super) const TOKEN: u32 = 1 << 8;
 }
 
 impl Node {
@@ -89,10 +91,11 @@ impl Node {
         self.flags.store(self.flags.load(Relaxed) | flags, Relaxed);
     }
 
-    /// Clears flags. As above.
+    /// Clears flags, and sets others. As above.
     #[inline]
-    fn clear(&self, flags: u32) {
-        self.flags.store(self.flags.load(Relaxed) & !flags, Relaxed);
+    pub(super) fn exchange(&self, clear: u32, set: u32) {
+        self.flags
+            .store((self.flags.load(Relaxed) & !clear) | set, Relaxed);
     }
 }
 
@@ -225,7 +228,7 @@ impl Pending {
         // SAFETY: Nodes in the list are valid.
         // INVARIANT: All nodes in line come after the first one of them.
         unsafe {
-            (*node.as_ptr()).clear(flag::IN_LINE);
+            (*node.as_ptr()).exchange(flag::IN_LINE, 0);
             self.in_line -= 1;
             if self.line == node.as_ptr() {
                 let mut next = (*self.line).next;

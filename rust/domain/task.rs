@@ -103,8 +103,8 @@ pub(super) struct Task {
     /// For a task that is not left to a runner; initialised when it is queued.
     work: Opaque<ffi::work_struct>,
     pub(super) ops: &'static Ops,
-    domain: *const AsyncDomain,
-    for_: For,
+    pub(super) domain: *const AsyncDomain,
+    pub(super) for_: For,
     queued: Atomic<bool>,
 }
 
@@ -399,8 +399,11 @@ unsafe impl ffi::WorkFunction for Task {
 
         // SAFETY: A queued task is prepared and in the order of its domain. The worker that the
         // workqueue gives it to is the one that it belongs to. A task that is retiring was queued
-        // for that, by who was given it.
+        // for that, by who was given it; and a token for being finished and dropped.
         unsafe {
+            if (*task.as_ptr()).node.has(flag::TOKEN) {
+                return Self::discard(task);
+            }
             let worker = Worker::new();
             let callers_memory = (*task.as_ptr()).ops.callers_memory;
             let left = if (*task.as_ptr()).node.has(flag::RETIRING) {

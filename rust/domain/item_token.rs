@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! In-flight tokens in memory that the caller brings.
+
+use super::{
+    item::header,
+    modules::ModuleRefs,
+    pending::{
+        flag,
+        Node, //
+    },
+    task::{
+        For,
+        Task, //
+    },
+    AsyncDomain,
+    Cookie,
+    SubmitError,
+    TaskItem,
+    TaskPointer, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::prelude::*;
+
+/// Something that is in flight, such as a command to hardware, with the item that stands for it.
+///
+/// Like a [`Token`](super::Token), but the place in the domain's order is the
+/// [`TaskHeader`](super::TaskHeader) of the item: nothing is allocated. The token owns the item, or a
+/// share in it, and dereferences to it.
+///
+/// It may be finished in any context in which the item can be dropped. One that is leaked keeps its item,
+/// and its domain undrained.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{impl_has_task, new_async_domain, Context, TaskHeader, TaskItem};
+/// use kernel::sync::Arc;
+///
+/// #[pin_data]
+/// struct Command {
+///     tag: u16,
+///     #[pin]
+///     header: TaskHeader<Self>,
+/// }
+///
+/// impl_has_task! {
+///     impl HasTask<Self> for Command { self.header }
+/// }
+///
+/// impl TaskItem for Command {
+///     type Pointer = Arc<Self>;
+///
+///     // For commands that are submitted as tasks, which these are not.
+///     fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+/// }
+///
+/// let command = Arc::pin_init(
+///     pin_init!(Command { tag: 17, header <- TaskHeader::new() }),
+///     GFP_KERNEL,
+/// )?;
+/// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+///
+/// let token = domain.begin_item(command)?;
+/// // ... the interrupt handler does this:
+/// pr_info!("command {} is done\n", token.tag);
+/// token.finish();
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Invariants
+///
+/// `task` is the header of an item whose pointer was given up for this token. Its node is in the order of
+/// its domain, and has [`flag::TOKEN`] set.
+#[must_use = "dropping a token finishes it"]
+pub struct ItemToken<P: TaskPointer<ID>, const ID: u64 = 0>
+where
+    P::Item: TaskItem<ID, Pointer = P>,
+{
+    task: NonNull<Task>,
+    item: *const P::Item,
+}
+
+// SAFETY: What the token owns may be sent, since `P` may; everything that it does is done under the lock of
+// its domain, or is the kernel's.
+unsafe impl<P: TaskPointer<ID>, const ID: u64> Send for ItemToken<P, ID> where
+    P::Item: TaskItem<ID, Pointer = P>
+{
+}
+// SAFETY: A shared reference gives the cookie, which does not change, and a reference to the item, which
+// is `Sync`, as all of them are.
+unsafe impl<P: TaskPointer<ID>, const ID: u64> Sync for ItemToken<P, ID> where
+    P::Item: TaskItem<ID, Pointer = P>
+{
+}
+
+impl AsyncDomain {
+    /// Takes a cookie for an item that is in flight. Like [`Self::begin`], but never allocates.
+    ///
+    /// # Errors
+    ///
+    /// Gives the item back with
+    ///
+    /// - `EBUSY`: it is in flight, or queued as a task, already.
+    /// - `EAGAIN`: the domain has as many unfinished tasks as it may have.
+    /// - `ESHUTDOWN`: the domain is closed, or the module that made the item is being unloaded.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    #[inline]
+    pub fn begin_item<P, const ID: u64>(&self, item: P) -> Result<ItemToken<P, ID>, SubmitError<P>>
+    where
+        P: TaskPointer<ID>,
+        P::Item: TaskItem<ID, Pointer = P>,
+    {
+        let item = item.into_raw();
+        // SAFETY: The item is valid: we hold its pointer.
+        let task = unsafe { header::<P::Item, ID>(item) };
+
+        // SAFETY: The task was initialised with the item, which the pointer keeps valid until the token
+        // gives it back. What is not in flight is given back here.
+        match unsafe { self.begin_task(task) } {
+            // INVARIANT: It has just been linked.
+            Ok(()) => Ok(ItemToken { task, item }),
+            Err(error) => Err(SubmitError {
+                error,
+                // SAFETY: The pointer was given up above, and not used.
+                task: unsafe { P::from_raw(item) },
+            }),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `task` must be valid, in the caller's memory, and stay so until it has been finished.
+    unsafe fn begin_task(&self, task: NonNull<Task>) -> Result {
+        // SAFETY: By the caller's promise. Who has claimed a task may link it.
+        unsafe {
+            if !Task::claim(task) {
+                return Err(EBUSY);
+            }
+            Task::prepare(task, self, ptr::null())
+                .and_then(|()| {
+                    let node = &raw mut (*task.as_ptr()).node;
+
+                    // To cancellers, and to who retires, it is no task.
+                    self.link(node, |_| (*node).exchange(flag::TASK, flag::TOKEN))
+                        .inspect_err(|_| Task::unprepare(task))
+                })
+                .inspect_err(|_| Task::unclaim(task))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes what is in flight out of the order of its domain; then it may be begun or submitted again. The
+/// references on modules are the caller's to drop.
+///
+/// # Safety
+///
+/// `task` must be that of a token that is not used any more, and valid during the call.
+unsafe fn finish(task: NonNull<Task>) -> ModuleRefs {
+    // SAFETY: By the invariant of the token. The domain is not used after its `finish_elsewhere`.
+    unsafe {
+        let this = task.as_ptr();
+        let node = &raw mut (*this).node;
+        let refs = match (*this).for_ {
+            For::Modules(kept) => ModuleRefs::from_kept((*this).ops.module, kept),
+            For::Scope(_) => ModuleRefs::none(),
+        };
+
+        (*(*this).domain).finish_elsewhere(node);
+        // It is in no list, and nobody else's.
+        (*node).exchange(flag::TOKEN, flag::TASK);
+        Task::unclaim(task);
+        refs
+    }
+}
+
+impl<P: TaskPointer<ID>, const ID: u64> ItemToken<P, ID>
+where
+    P::Item: TaskItem<ID, Pointer = P>,
+{
+    /// The cookie of what is in flight.
+    pub fn cookie(&self) -> Cookie {
+        // SAFETY: By the type invariant; the cookie does not change while the node is linked.
+        unsafe { Node::cookie_of(&raw const (*self.task.as_ptr()).node) }
+    }
+
+    /// Counts as finished from now on; then the item is dropped. Dropping the token does the same.
+    ///
+    /// May be called in any context in which the item can be dropped, hard interrupts included.
+    #[inline]
+    pub fn finish(self) {
+        drop(self)
+    }
+
+    /// Counts as finished from now on; gives the item back. With `PREEMPT_RT`, the lock of the domain
+    /// sleeps, and this must not be called in hard interrupts.
+    #[inline]
+    pub fn into_item(self) -> P {
+        let this = ManuallyDrop::new(self);
+
+        // SAFETY: The token is not used any more. The caller's module is running, and need not be held
+        // on the token's behalf. The pointer was given up for the token.
+        unsafe {
+            drop(finish(this.task));
+            P::from_raw(this.item)
+        }
+    }
+}
+
+impl<P: TaskPointer<ID>, const ID: u64> Deref for ItemToken<P, ID>
+where
+    P::Item: TaskItem<ID, Pointer = P>,
+{
+    type Target = P::Item;
+
+    #[inline]
+    fn deref(&self) -> &P::Item {
+        // SAFETY: By the type invariant: the pointer keeps the item valid.
+        unsafe { &*self.item }
+    }
+}
+
+impl<P: TaskPointer<ID>, const ID: u64> Drop for ItemToken<P, ID>
+where
+    P::Item: TaskItem<ID, Pointer = P>,
+{
+    #[inline]
+    fn drop(&mut self) {
+        #[cfg(CONFIG_PREEMPT_RT)]
+        // SAFETY: It may always be called. A worker finishes it, and drops the item before that.
+        unsafe {
+            if crate::ffi::in_hardirq() {
+                return Task::retire_elsewhere(self.task);
+            }
+        }
+        // SAFETY: By the type invariant; the token is being dropped. The module of the item is held until
+        // the item has been dropped.
+        unsafe {
+            let refs = finish(self.task);
+
+            drop(P::from_raw(self.item));
+            drop(refs);
+        }
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_item_token)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::TaskHeader,
+        errno::ESHUTDOWN,
+        impl_has_task,
+        kunit,
+        Context, //
+    };
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    };
+
+    #[pin_data(PinnedDrop)]
+    struct Command {
+        runs: Arc<Atomic<i32>>,
+        drops: Arc<Atomic<i32>>,
+        #[pin]
+        header: TaskHeader<Self>,
+    }
+
+    impl_has_task! {
+        impl HasTask<Self> for Command { self.header }
+    }
+
+    impl TaskItem for Command {
+        type Pointer = Arc<Self>;
+
+        fn run(this: Arc<Self>, _context: &Context<'_>) {
+            this.runs.add(1, Relaxed);
+        }
+    }
+
+    #[pinned_drop]
+    impl PinnedDrop for Command {
+        fn drop(self: Pin<&mut Self>) {
+            self.drops.add(1, Relaxed);
+        }
+    }
+
+    fn domain() -> Result<Arc<AsyncDomain>> {
+        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
+    }
+
+    fn command() -> Result<Arc<Command>> {
+        let runs = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+
+        Arc::pin_init(
+            pin_init!(Command { runs, drops, header <- TaskHeader::new() }),
+            GFP_KERNEL,
+        )
+    }
+
+    #[test]
+    fn an_item_is_in_flight_once_at_a_time() -> Result {
+        let (domain, command) = (domain()?, command()?);
+
+        for _ in 0..3 {
+            let token = domain.begin_item(command.clone())?;
+            assert_eq!(domain.lowest_in_progress(), Some(token.cookie()));
+            assert_eq!(token.runs.load(Relaxed), 0);
+            // It is neither begun again, nor submitted, nor cancelled.
+            let again = domain.begin_item(command.clone());
+            assert!(matches!(again, Err(SubmitError { error, .. }) if error == EBUSY));
+            let task = domain.submit(command.clone());
+            assert!(matches!(task, Err(SubmitError { error, .. }) if error == EBUSY));
+            assert!(!domain.cancel(token.cookie()));
+            assert_eq!(domain.cancel_all(), 0);
+
+            kunit::with_interrupts_off(|| token.finish());
+            domain.synchronize_full()?;
+        }
+        // After that it can be a task.
+        domain.submit(command.clone())?;
+        domain.synchronize_full()?;
+        assert_eq!(command.runs.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_item_is_dropped_once_or_given_back() -> Result {
+        let (domain, command) = (domain()?, command()?);
+        let drops = command.drops.clone();
+
+        let token = domain.begin_item(command)?;
+        let command = token.into_item();
+        domain.synchronize_full()?;
+        assert_eq!(drops.load(Relaxed), 0);
+
+        domain.set_limit(0);
+        let refused = domain.begin_item(command);
+        assert!(matches!(&refused, Err(SubmitError { error, .. }) if *error == EAGAIN));
+        let command = refused.err().ok_or(EINVAL)?.task;
+        domain.set_limit(1);
+
+        let token = domain.begin_item(command)?;
+        assert_eq!(drops.load(Relaxed), 0);
+        drop(token);
+        assert_eq!(drops.load(Relaxed), 1);
+
+        domain.close();
+        let refused = domain.begin_item(self::command()?);
+        assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
+        domain.synchronize_full()
+    }
+
+    #[test]
+    fn finishing_lets_ordered_tasks_retire() -> Result {
+        let (domain, command) = (domain()?, command()?);
+        let retired = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+        let token = domain.begin_item(command)?;
+        let r = retired.clone();
+
+        domain.schedule_ordered(|_| (), move |(), _| r.store(1, Relaxed), GFP_KERNEL)?;
+        kunit::settle();
+        assert_eq!(retired.load(Relaxed), 0);
+        token.finish();
+        domain.synchronize_full()?;
+        assert_eq!(retired.load(Relaxed), 1);
+        Ok(())
+    }
+}
