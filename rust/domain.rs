@@ -186,6 +186,8 @@ struct State {
     /// The runner that is on the queue, if somebody stands in line.
     runner: Option<&'static runner::Runner>,
     unfinished: usize,
+    /// How many of them share the reference that the domain holds on its owner meanwhile.
+    shared: usize,
     limit: usize,
     submitted: u64,
     error: Option<(Cookie, Error)>,
@@ -271,6 +273,7 @@ impl AsyncDomain {
             pending: Pending::new(),
             runner: None,
             unfinished: 0,
+            shared: 0,
             limit: DEFAULT_LIMIT,
             submitted: 0,
             error: None,
@@ -381,8 +384,7 @@ impl Drop for AsyncDomain {
             state.closed = true;
             let own = Run::detach(this, |node| {
                 // SAFETY: The node of a task that runs and is attached is in the list.
-                unsafe { state.pending.remove(node) };
-                state.unfinished -= 1;
+                unsafe { state.detach(node, self.owner()) };
             });
             let next = if own > 0 { order::advance(state) } else { None };
             (own, next)

@@ -33,6 +33,7 @@ pub(crate) use kernel::bindings::{
     module,
     module_put,
     module_state_MODULE_STATE_COMING,
+    module_state_MODULE_STATE_LIVE,
     queue_work_node,
     queue_work_on,
     schedule_timeout,

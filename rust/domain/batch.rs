@@ -8,7 +8,10 @@ use super::{
         Closure,
         Single, //
     },
-    pending::Chain,
+    pending::{
+        flag,
+        Chain, //
+    },
     task::Task,
     AsyncDomain,
     Context,
@@ -107,6 +110,7 @@ impl Placed<'_> {
         } = self;
         let count = tasks.len();
 
+        let mut shared = false;
         for (i, task) in tasks.iter().enumerate() {
             // SAFETY: By the caller's promise.
             unsafe {
@@ -116,6 +120,7 @@ impl Placed<'_> {
                     }
                     return Err(e);
                 }
+                shared |= (*task.as_ptr()).has(flag::SHARED);
             }
         }
 
@@ -125,6 +130,7 @@ impl Placed<'_> {
         let ret = unsafe {
             domain.link_all(
                 count,
+                shared,
                 || tasks.pop(),
                 |state, node, cookie| {
                     state.enqueue(domain, node.cast(), place);

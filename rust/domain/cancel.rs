@@ -136,7 +136,7 @@ enum Taken {
 fn take(state: &mut State, node: NonNull<Node>) -> Option<Taken> {
     // SAFETY: The caller found the node in the list, and holds the lock.
     unsafe {
-        (*node.as_ptr()).set(flag::STOP);
+        (*node.as_ptr()).stop();
         if let Some(spawned) = spawned_of(node) {
             return Spawned::cancel(spawned).then_some(Taken::Spawned(spawned));
         }

@@ -174,12 +174,12 @@ unsafe fn finish(task: NonNull<Task>) -> ModuleRefs {
         let node = &raw mut (*this).node;
         let refs = match (*this).for_ {
             For::Modules(kept) => ModuleRefs::from_kept((*this).ops.module, kept),
-            For::Scope(_) => ModuleRefs::none(),
+            For::Domain | For::Scope(_) => ModuleRefs::none(),
         };
 
         (*(*this).domain).finish_elsewhere(node);
         // It is in no list, and nobody else's.
-        (*node).exchange(flag::TOKEN, flag::TASK);
+        (*node).exchange(flag::TOKEN | flag::SHARED, flag::TASK);
         Task::unclaim(task);
         refs
     }
@@ -244,13 +244,11 @@ where
                 return Task::retire_elsewhere(self.task);
             }
         }
-        // SAFETY: By the type invariant; the token is being dropped. The module of the item is held until
-        // the item has been dropped.
+        // SAFETY: By the type invariant; the token is being dropped. As with `into_item`, the item is the
+        // caller's from then on.
         unsafe {
-            let refs = finish(self.task);
-
+            drop(finish(self.task));
             drop(P::from_raw(self.item));
-            drop(refs);
         }
     }
 }

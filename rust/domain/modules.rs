@@ -115,6 +115,22 @@ impl ModuleRef {
     }
 }
 
+/// Whether a task of this submitter need not hold its module, since the domain does: one reference on
+/// its owner for as long as there are such tasks.
+///
+/// # Safety
+///
+/// `submitter` must be null or a valid module.
+#[inline]
+pub(super) unsafe fn is_held_by(domain: &AsyncDomain, submitter: *mut ffi::module) -> bool {
+    submitter == domain.owner()
+        && (submitter.is_null()
+            // SAFETY: By the caller's promise. A module that is coming is held in another way. One that
+            // comes alive meanwhile may be held in either; one that goes cannot be held any more.
+            || unsafe { (&raw const (*submitter).state).read_volatile() }
+                == ffi::module_state_MODULE_STATE_LIVE)
+}
+
 /// References on up to two modules: the one whose code a task runs, and the one whose memory the
 /// domain may be in, if that is another one.
 pub(super) struct ModuleRefs {
@@ -176,6 +192,21 @@ impl ModuleRefs {
 
         // SAFETY: What is still in the domain is valid until the end of this section.
         unsafe { ModuleRef::get(domain.owner()) }
+    }
+
+    /// Takes over a reference that was the domain's, on its owner.
+    ///
+    /// # Safety
+    ///
+    /// There must be one, which is taken over once.
+    pub(super) unsafe fn from_domain(owner: *mut ffi::module) -> Self {
+        Self {
+            submitter: ModuleRef {
+                module: owner,
+                early: false,
+            },
+            owner: ModuleRef::NONE,
+        }
     }
 
     /// Gives the references to somebody else to keep.

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     errno::ESHUTDOWN,
+    ffi,
     wait::Locked, //
 };
 use core::ptr::{
@@ -41,8 +42,10 @@ pub(super) enum Next {
 #[must_use]
 #[inline]
 pub(super) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull<Task>> {
-    let mut frontier = state.frontier();
-    state.wake(&mut frontier);
+    if state.has_waiters() {
+        let mut frontier = state.frontier();
+        state.wake(&mut frontier);
+    }
 
     let first = state.pending.first()?;
     // SAFETY: Nodes in the list are valid.
@@ -62,7 +65,8 @@ impl AsyncDomain {
     ///
     /// # Errors
     ///
-    /// `ESHUTDOWN` if the domain is closed, `EAGAIN` if it has as many unfinished tasks as it may.
+    /// `ESHUTDOWN` if the domain is closed, or its owner cannot be held any more, `EAGAIN` if it has as
+    /// many unfinished tasks as it may.
     ///
     /// # Safety
     ///
@@ -76,13 +80,19 @@ impl AsyncDomain {
         self.queue.with(|state| {
             state.admit(1)?;
             // SAFETY: The caller promises that the node is valid and stays.
-            let cookie = unsafe { state.append(node) };
+            let cookie = unsafe {
+                if (*node).has(flag::SHARED) {
+                    state.hold(self.owner())?;
+                }
+                state.append(node)
+            };
             then(state);
             Ok(cookie)
         })
     }
 
-    /// Like [`Self::link`], for all of `count` nodes or none. Returns the first one's cookie.
+    /// Like [`Self::link`], for all of `count` nodes or none; `shared` says that there are some with
+    /// [`flag::SHARED`]. Returns the first one's cookie.
     ///
     /// # Safety
     ///
@@ -90,6 +100,7 @@ impl AsyncDomain {
     pub(super) unsafe fn link_all(
         &self,
         count: usize,
+        shared: bool,
         mut next: impl FnMut() -> Option<NonNull<Node>>,
         mut then: impl FnMut(&mut State, NonNull<Node>, Cookie),
     ) -> Result<Cookie> {
@@ -97,6 +108,9 @@ impl AsyncDomain {
             let mut first = None;
 
             state.admit(count)?;
+            if shared {
+                state.hold(self.owner())?;
+            }
             while let Some(node) = next() {
                 // SAFETY: The caller promises that the node is valid and stays.
                 let cookie = unsafe { state.append(node.as_ptr()) };
@@ -135,17 +149,34 @@ impl AsyncDomain {
     /// as for [`State::take_next`]; it may be `node`.
     #[inline]
     pub(super) unsafe fn finish(&self, node: *mut Node, spare: *mut Node) -> Next {
-        self.queue.with(|state| {
+        let (next, released) = self.queue.with(|state| {
             state.unfinished -= 1;
             // SAFETY: The caller promises that the node is in the list.
-            if unsafe { state.pending.remove(node) } {
+            let (released, was_first) = unsafe {
+                let released = if state.release(node) {
+                    self.owner()
+                } else {
+                    ptr::null_mut()
+                };
+                (released, state.pending.remove(node))
+            };
+
+            if was_first {
                 if let Some(task) = advance(state) {
-                    return Next::Retire(task);
+                    return (Next::Retire(task), released);
                 }
             }
             // SAFETY: By the caller's promise. The node is in no list any more.
-            unsafe { state.take_next(spare) }.map_or(Next::Nothing, Next::Run)
-        })
+            let next = unsafe { state.take_next(spare) }.map_or(Next::Nothing, Next::Run);
+            (next, released)
+        });
+
+        if !released.is_null() {
+            // SAFETY: The reference was taken by `hold`. Nothing of that module is used any more on
+            // behalf of tasks that are finished; the domain may be gone.
+            unsafe { ffi::module_put(released) };
+        }
+        next
     }
 
     /// Like [`Self::finish`], in a context in which nothing can be retired: leaves that to a worker.
@@ -216,7 +247,52 @@ impl State {
         Ok(())
     }
 
-    /// Takes a cookie and appends a node.
+    /// Takes the domain's reference on its owner, unless it has it.
+    #[inline]
+    fn hold(&self, owner: *mut ffi::module) -> Result {
+        // SAFETY: The owner is null or valid.
+        if self.shared == 0 && !unsafe { ffi::try_module_get(owner) } {
+            return Err(ESHUTDOWN);
+        }
+        Ok(())
+    }
+
+    /// Says whether the domain's reference on its owner is to be dropped, or is the caller's, since the
+    /// last task leaves that shares it.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be valid and leave the order.
+    #[inline]
+    unsafe fn release(&mut self, node: *mut Node) -> bool {
+        // SAFETY: By the caller's promise.
+        if !unsafe { (*node).has(flag::SHARED) } {
+            return false;
+        }
+        self.shared -= 1;
+        self.shared == 0
+    }
+
+    /// Takes the node of a running task out of the order, which is given up. If it shared the domain's
+    /// reference on its owner, then it has one of its own from now on.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be in the order.
+    pub(super) unsafe fn detach(&mut self, node: *mut Node, owner: *mut ffi::module) {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            if (*node).has(flag::SHARED) && !self.release(node) {
+                // It cannot fail: others hold the module.
+                ffi::try_module_get(owner);
+            }
+            self.pending.remove(node);
+        }
+        self.unfinished -= 1;
+    }
+
+    /// Takes a cookie and appends a node. If it shares the domain's reference on its owner, then that
+    /// must be held.
     ///
     /// # Safety
     ///
@@ -229,7 +305,12 @@ impl State {
         self.submitted += 1;
         // SAFETY: By the caller's promise. The cookie was taken under the lock, after all others in
         // the list.
-        unsafe { self.pending.push(node, cookie) };
+        unsafe {
+            if (*node).has(flag::SHARED) {
+                self.shared += 1;
+            }
+            self.pending.push(node, cookie);
+        }
         cookie
     }
 }

@@ -11,9 +11,12 @@
 //! all that it steps over (tokens, mostly) is stepped over once.
 
 use super::cookie::Cookie;
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    cell::Cell,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::sync::atomic::{
     ordering::Relaxed,
@@ -26,15 +29,17 @@ pub(super) struct Node {
     prev: *mut Node,
     next: *mut Node,
     cookie: Cookie,
-    flags: Atomic<u32>,
+    /// Touched under the domain's lock, or by who runs the task if nobody else changes what is asked for.
+    flags: Cell<u32>,
+    stop: Atomic<bool>,
 }
 
 /// What a domain has to know of a node. Changed under the domain's lock only.
 pub(super) mod flag {
     /// The node is the first field of a [`Task`](super::super::task::Task).
     pub(in super::super) const TASK: u32 = 1 << 0;
-    /// The task should stop: its owner does not want its result any more.
-    pub(in super::super) const STOP: u32 = 1 << 1;
+    /// The domain's own reference on its owner is held for this one, too.
+    pub(in super::super) const SHARED: u32 = 1 << 1;
     /// The parallel part of an ordered task is done.
     pub(in super::super) const READY: u32 = 1 << 2;
     /// Somebody has been given the task to run its in-order part.
@@ -58,7 +63,8 @@ impl Node {
             prev: ptr::null_mut(),
             next: ptr::null_mut(),
             cookie: Cookie::IDLE,
-            flags: Atomic::new(flags),
+            flags: Cell::new(flags),
+            stop: Atomic::new(false),
         }
     }
 
@@ -82,20 +88,35 @@ impl Node {
     /// Whether any of these flags is set.
     #[inline]
     pub(super) fn has(&self, flags: u32) -> bool {
-        self.flags.load(Relaxed) & flags != 0
+        self.flags.get() & flags != 0
     }
 
     /// Sets flags. The lock of the node's domain must be held, or the node be in no list.
     #[inline]
     pub(super) fn set(&self, flags: u32) {
-        self.flags.store(self.flags.load(Relaxed) | flags, Relaxed);
+        self.exchange(0, flags);
     }
 
     /// Clears flags, and sets others. As above.
     #[inline]
     pub(super) fn exchange(&self, clear: u32, set: u32) {
-        self.flags
-            .store((self.flags.load(Relaxed) & !clear) | set, Relaxed);
+        self.flags.set((self.flags.get() & !clear) | set);
+    }
+
+    /// Asks the task to stop: its owner does not want its result any more.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Whether the task has been asked to stop.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be valid. Its neighbours may be changing.
+    #[inline]
+    pub(super) unsafe fn is_stopped(node: *const Self) -> bool {
+        // SAFETY: By the caller's promise.
+        unsafe { (*(&raw const (*node).stop)).load(Relaxed) }
     }
 }
 
@@ -269,7 +290,7 @@ impl Pending {
     }
 
     /// Puts another node in the place of a task's node, which is then as if it were new. The new one
-    /// gets the cookie, and of the flags [`flag::STOP`] and [`flag::TAKEN`].
+    /// gets the cookie, and of the flags [`flag::TAKEN`] and [`flag::SHARED`].
     ///
     /// # Safety
     ///
@@ -287,9 +308,11 @@ impl Pending {
             (*new).prev = prev;
             (*new).next = next;
             (*new).cookie = cookie;
-            let flags = (*old).flags.load(Relaxed) & (flag::STOP | flag::TAKEN);
-            (*new).flags.store(flags, Relaxed);
-            (*old).flags.store(flag::TASK, Relaxed);
+            let flags = (*old).flags.get() & (flag::TAKEN | flag::SHARED);
+            (*new).flags.set(flags);
+            (*new).stop.store((*old).stop.load(Relaxed), Relaxed);
+            (*old).flags.set(flag::TASK);
+            (*old).stop.store(false, Relaxed);
             if next.is_null() {
                 self.last = new;
             } else {

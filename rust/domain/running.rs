@@ -15,10 +15,7 @@
 
 use super::{
     cookie::Cookie,
-    pending::{
-        flag,
-        Node, //
-    },
+    pending::Node,
     AsyncDomain, //
 };
 use crate::ffi;
@@ -352,7 +349,7 @@ impl Run {
     pub(super) fn should_stop(&self) -> bool {
         // SAFETY: The node is valid as long as the task is in the order; a task that is not, since
         // it has dropped its domain, is its own master.
-        self.domain().is_some() && unsafe { (*self.node).has(flag::STOP) }
+        self.domain().is_some() && unsafe { Node::is_stopped(self.node) }
     }
 
     /// Calls `f` for each task that the current thread is inside of, innermost first, until it

@@ -16,6 +16,7 @@
 
 use super::{
     modules::{
+        is_held_by,
         KeptRefs,
         ModuleRefs, //
     },
@@ -84,6 +85,8 @@ unsafe impl Sync for Ops {}
 pub(super) enum For {
     /// The submitter and the owner of the domain, whose modules cannot be unloaded until then.
     Modules(KeptRefs),
+    /// The same, where both are one module: the domain holds it for all such tasks ([`flag::SHARED`]).
+    Domain,
     /// A scope, whose frame is not left until then.
     Scope(*const Gathering),
 }
@@ -161,14 +164,20 @@ impl Task {
         // valid by the domain's invariant.
         unsafe {
             let this = this.as_ptr();
+            let module = (*this).ops.module;
 
             (*this).domain = domain;
-            (*this).for_ = if scope.is_null() {
-                let refs = ModuleRefs::get((*this).ops.module, domain)?;
-                For::Modules(refs.into_kept())
-            } else {
+            (*this).for_ = if !scope.is_null() {
                 For::Scope(scope)
+            } else if is_held_by(domain, module) {
+                For::Domain
+            } else {
+                For::Modules(ModuleRefs::get(module, domain)?.into_kept())
             };
+            let shared = matches!((*this).for_, For::Domain);
+            (*this)
+                .node
+                .exchange(flag::SHARED, if shared { flag::SHARED } else { 0 });
         }
         Ok(())
     }
@@ -463,6 +472,7 @@ struct End<'a> {
     task: NonNull<Task>,
     domain: *const AsyncDomain,
     modules: ModuleRefs,
+    module: *mut ffi::module,
     scope: *const Gathering,
     thread: Thread<'a>,
 }
@@ -480,6 +490,7 @@ impl<'a> End<'a> {
                 For::Modules(kept) => {
                     (ModuleRefs::from_kept((*this).ops.module, kept), ptr::null())
                 }
+                For::Domain => (ModuleRefs::none(), ptr::null()),
                 For::Scope(scope) => (ModuleRefs::none(), scope),
             };
 
@@ -487,6 +498,7 @@ impl<'a> End<'a> {
                 task,
                 domain: (*this).domain,
                 modules,
+                module: (*this).ops.module,
                 scope,
                 thread,
             }
@@ -549,6 +561,10 @@ impl<'a> End<'a> {
             let next = if attached {
                 (*self.domain).finish(node, spare)
             } else {
+                if (*node).has(flag::SHARED) {
+                    // It got this one when its domain was dropped.
+                    drop(ModuleRefs::from_domain(self.module));
+                }
                 Next::Nothing
             };
 

@@ -3,8 +3,14 @@
 //! In-flight tokens: cookies without a function, for work that hardware does.
 
 use super::{
-    modules::ModuleRefs,
-    pending::Node,
+    modules::{
+        is_held_by,
+        ModuleRefs, //
+    },
+    pending::{
+        flag,
+        Node, //
+    },
     AsyncDomain,
     Cookie, //
 };
@@ -106,13 +112,19 @@ impl Token {
         flags: Flags,
         submitter: *mut ffi::module,
     ) -> Result<Self> {
+        // SAFETY: `submitter` is a module by the caller's promise, the owner by the domain's invariant.
+        let (shared, modules) = unsafe {
+            if is_held_by(domain, submitter) {
+                (true, ModuleRefs::none())
+            } else {
+                (false, ModuleRefs::get(submitter, domain)?)
+            }
+        };
         let in_flight = KBox::new(
             InFlight {
-                node: Node::new(0),
+                node: Node::new(if shared { flag::SHARED } else { 0 }),
                 domain,
-                // SAFETY: `submitter` is a module by the caller's promise, the owner by the
-                // domain's invariant.
-                _modules: unsafe { ModuleRefs::get(submitter, domain) }?,
+                _modules: modules,
                 #[cfg(CONFIG_PREEMPT_RT)]
                 work: kernel::types::Opaque::uninit(),
             },

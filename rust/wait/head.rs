@@ -221,12 +221,20 @@ impl<T, F: Filter> Locked<'_, T, F> {
         self.walk(data)
     }
 
+    /// Whether anybody waits.
+    #[inline]
+    pub fn has_waiters(&self) -> bool {
+        let head = self.queue.head.get();
+
+        // SAFETY: The head is valid, and its list is only changed under the lock, which is held.
+        unsafe { (*head).head.next != &raw mut (*head).head }
+    }
+
     #[inline]
     fn walk(&mut self, event: &mut F::Event) -> u64 {
         let head = self.queue.head.get();
 
-        // SAFETY: The head is valid, and its list is only changed under the lock, which is held.
-        if unsafe { (*head).head.next == &raw mut (*head).head } {
+        if !self.has_waiters() {
             return 0;
         }
 
