@@ -518,12 +518,46 @@ mod tests {
         let g = gate.clone();
         let cookie = domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
         let token = domain.begin(GFP_KERNEL)?;
-        assert_eq!(refs(), before + 2);
+        // The domain, once for both.
+        assert_eq!(refs(), before + 1);
 
         token.finish();
         assert_eq!(refs(), before + 1);
         gate.open();
         domain.synchronize_cookie(cookie.next())?;
+        assert!(kunit::eventually(|| refs() == before));
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_that_have_dropped_their_domain_hold_their_module() -> Result {
+        // SAFETY: The module is this one, which is running.
+        let refs = || unsafe { (*ffi::this_module()).refcnt.counter };
+        let before = refs();
+        let (first, second, dropped) = (Gate::new()?, Gate::new()?, Gate::new()?);
+        let domain = domain()?;
+
+        let (own, f, s, d) = (
+            domain.clone(),
+            first.clone(),
+            second.clone(),
+            dropped.clone(),
+        );
+        domain.schedule(
+            move |_| {
+                f.wait();
+                // The last reference.
+                drop(own);
+                d.open();
+                s.wait();
+            },
+            GFP_KERNEL,
+        )?;
+        drop(domain);
+        first.open();
+        dropped.wait();
+        assert_eq!(refs(), before + 1);
+        second.open();
         assert!(kunit::eventually(|| refs() == before));
         Ok(())
     }

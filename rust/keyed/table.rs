@@ -18,7 +18,16 @@ use crate::wait::{
 use kernel::{
     alloc::Flags,
     prelude::*,
-    sync::LockClassKey, //
+    sync::{
+        atomic::{
+            ordering::{
+                Full,
+                Relaxed, //
+            },
+            Atomic, //
+        },
+        LockClassKey, //
+    }, //
 };
 
 /// A hashed table of wait queues, each of which is shared by many keys.
@@ -66,8 +75,16 @@ use kernel::{
 ///
 /// `buckets` holds `mask + 1` queues, which do not move until they are dropped.
 pub struct WaitTable<K: Key> {
-    buckets: KVVec<WaitQueue<(), Waiter<K>>>,
+    buckets: KVVec<Shared<K>>,
     mask: usize,
+}
+
+/// A queue that keys share.
+struct Shared<K: Key> {
+    /// How many threads are about to wait, or wait, with others: none of them is missed by who sees zero
+    /// after it has made their condition true, see [`WaitTable::notify`].
+    waiters: Atomic<usize>,
+    queue: WaitQueue<(), Waiter<K>>,
 }
 
 impl<K: Key> WaitTable<K> {
@@ -90,11 +107,16 @@ impl<K: Key> WaitTable<K> {
             return Err(EINVAL);
         }
 
-        let mut queues = KVVec::<WaitQueue<(), Waiter<K>>>::with_capacity(buckets, flags)?;
+        let mut queues = KVVec::<Shared<K>>::with_capacity(buckets, flags)?;
         for slot in queues.spare_capacity_mut().iter_mut().take(buckets) {
             // SAFETY: The slot is valid for writing. The vector is never grown again, so that what
             // it holds stays in place until it is dropped.
-            unsafe { WaitQueue::init_raw(slot.as_mut_ptr(), (), name, class) };
+            unsafe {
+                let slot = slot.as_mut_ptr();
+
+                (&raw mut (*slot).waiters).write(Atomic::new(0));
+                WaitQueue::init_raw(&raw mut (*slot).queue, (), name, class);
+            }
         }
         // SAFETY: As many have just been initialised, which is not more than the capacity.
         unsafe { queues.inc_len(buckets) };
@@ -108,7 +130,7 @@ impl<K: Key> WaitTable<K> {
     }
 
     #[inline]
-    fn queue(&self, key: &K) -> &WaitQueue<(), Waiter<K>> {
+    fn shared(&self, key: &K) -> &Shared<K> {
         let bucket = key::hash(key) & self.mask;
 
         // SAFETY: By the type invariant the mask leaves a valid index.
@@ -165,9 +187,22 @@ impl<K: Key> WaitTable<K> {
         exclusive: bool,
         condition: impl FnOnce() -> bool,
     ) -> Result {
-        self.queue(&key).wait(mode, |_| {
-            Ok((!condition()).then_some(Waiter { key, exclusive }))
-        })
+        let shared = self.shared(&key);
+        let wait = || {
+            shared.queue.wait(mode, |_| {
+                Ok((!condition()).then_some(Waiter { key, exclusive }))
+            })
+        };
+
+        if exclusive {
+            return wait();
+        }
+        // Full: pairs with the barrier of `notify`. Either that sees this waiter, or our condition sees
+        // what was done before it.
+        shared.waiters.fetch_add(1, Full);
+        let ret = wait();
+        shared.waiters.fetch_sub(1, Relaxed);
+        ret
     }
 
     /// Calls `change`, and wakes all who wait for the key but are not exclusive, and the first one
@@ -200,6 +235,29 @@ impl<K: Key> WaitTable<K> {
         })
     }
 
+    /// Wakes all who wait for the key but are not exclusive, after something was done that their
+    /// conditions see, without the lock (C's `wake_up_var()`); returns how many.
+    ///
+    /// Where nobody waits for any key of the same queue, this takes no lock. What was done before is
+    /// visible to those who were woken, and to those whose condition was found true because of it. What
+    /// only one can have is not handed over in this way.
+    ///
+    /// # Context
+    ///
+    /// As [`wake_up`](Self::wake_up).
+    #[inline]
+    pub fn notify(&self, key: K) -> u64 {
+        let shared = self.shared(&key);
+
+        // Full, and therefore not a load: pairs with the increment in `wait`.
+        if shared.waiters.fetch_add(0, Full) == 0 {
+            return 0;
+        }
+        shared
+            .queue
+            .with(|locked| Bucket { locked, key }.wake_up_nr(0).shared)
+    }
+
     /// Runs `f` under the lock of the key's queue, with interrupts off.
     ///
     /// # Examples
@@ -227,7 +285,8 @@ impl<K: Key> WaitTable<K> {
     /// As [`wake_up`](Self::wake_up).
     #[inline]
     pub fn with<R>(&self, key: K, f: impl FnOnce(&mut Bucket<'_, '_, K>) -> R) -> R {
-        self.queue(&key)
+        self.shared(&key)
+            .queue
             .with(|locked: &mut Locked<'_, (), Waiter<K>>| f(&mut Bucket { locked, key }))
     }
 
@@ -245,8 +304,8 @@ impl<K: Key> WaitTable<K> {
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
 
-        for queue in &self.buckets {
-            let counts = queue.with(|locked| locked.counts());
+        for shared in &self.buckets {
+            let counts = shared.queue.with(|locked| locked.counts());
             sum.waits += counts.waits;
             sum.wakeups += counts.wakeups;
             sum.skipped += counts.skipped;
@@ -280,13 +339,7 @@ mod tests {
         },
     };
     use kernel::{
-        sync::{
-            atomic::{
-                ordering::Relaxed,
-                Atomic, //
-            },
-            Arc, //
-        },
+        sync::Arc,
         time::{
             delay::{
                 fsleep,
@@ -296,6 +349,48 @@ mod tests {
             Delta, //
         },
     };
+
+    #[test]
+    fn notified_waiters_are_never_missed() -> Result {
+        let table = table(1)?;
+        let turn = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+
+        // Two threads wait for each other in turn; each looks before it sleeps, now and then too late.
+        let (ta, tu) = (table.clone(), turn.clone());
+        let other = Thread::spawn(move || {
+            for i in (0..2000).step_by(2) {
+                let _ = ta.wait_event(7, MODE, || tu.load(Relaxed) == i + 1);
+                tu.store(i + 2, Relaxed);
+                ta.notify(8);
+            }
+        })?;
+        for i in (0..2000).step_by(2) {
+            turn.store(i + 1, Relaxed);
+            table.notify(7);
+            table.wait_event(8, MODE, || turn.load(Relaxed) == i + 2)?;
+        }
+        other.join();
+        assert_eq!(table.counts().vain, 0);
+        // Nobody is left, and nobody is looked for.
+        let skipped = table.counts().skipped;
+        assert_eq!(table.notify(7), 0);
+        assert_eq!(table.counts().skipped, skipped);
+        Ok(())
+    }
+
+    #[test]
+    fn notify_leaves_exclusive_waiters_asleep() -> Result {
+        let table = table(1)?;
+        let waiter = exclusive(&table, 7, MODE)?;
+        let other = shared_waiter(&table, 7)?;
+
+        assert_eq!(table.notify(8), 0);
+        assert_eq!(table.notify(7), 1);
+        assert_eq!(other.join().0, Ok(()));
+        assert_eq!(table.wake_up(7, || ()).exclusive, 1);
+        assert_eq!(waiter.join().0, Ok(()));
+        Ok(())
+    }
 
     fn soon(ms: u32) -> WaitMode {
         MODE.timeout(msecs_to_jiffies(ms))

@@ -59,15 +59,16 @@ impl<K: Key> Filter for Waiter<K> {
 
     #[inline]
     fn judge(&self, wake: &mut Wake<K>) -> Verdict<Sorted> {
-        if self.exclusive && wake.left == 0 {
-            return Verdict::STOP;
-        }
+        // Most are for another key.
         if self.key != wake.key {
             return Verdict::SKIP;
         }
         if !self.exclusive {
             wake.woken.shared += 1;
             return Verdict::WAKE;
+        }
+        if wake.left == 0 {
+            return Verdict::STOP;
         }
         wake.woken.exclusive += 1;
         wake.left -= 1;

@@ -134,11 +134,11 @@ impl<F: Filter> Entry<F> {
 
         let verdict = match filter.judge(walk.event).answer {
             Answer::Skip => {
-                walk.skipped += 1;
+                walk.skipped = walk.skipped.wrapping_add(1);
                 return Err(0);
             }
             Answer::Stop => {
-                walk.skipped += 1;
+                walk.skipped = walk.skipped.wrapping_add(1);
                 return Err(-1);
             }
             Answer::Wake => 1,
@@ -146,7 +146,7 @@ impl<F: Filter> Entry<F> {
             Answer::WakeExclusive => -1,
         };
 
-        walk.woken += 1;
+        walk.woken = walk.woken.wrapping_add(1);
         // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
         // comes later, by `list_del_init_careful()`.
         filter.grant(walk.event);
@@ -170,6 +170,20 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
             Err(ret) => return ret,
         };
 
+        // SAFETY: As above; it is satisfied. Apart from the judging, which is done for many that are not.
+        unsafe { Self::wake_thread(wait, mode, flags) };
+        verdict
+    }
+}
+
+impl<F: Filter> Entry<F> {
+    /// Wakes the thread of an entry, and unlinks the entry.
+    ///
+    /// # Safety
+    ///
+    /// `wait` must be that of a linked entry, whose queue's lock is held.
+    #[inline(never)]
+    unsafe fn wake_thread(wait: *mut ffi::wait_queue_entry, mode: c_uint, flags: c_int) {
         // From here on the waiter may run, find itself unlinked and return, whereupon its stack
         // frame, and the entry in it, are gone: neither is used again.
         //
@@ -183,7 +197,6 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
             // SAFETY: As just argued, the entry is valid and linked.
             unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
         }
-        verdict
     }
 }
 

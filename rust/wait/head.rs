@@ -249,8 +249,8 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
         let Walk { woken, skipped, .. } = walk;
         let counts = self.counts_mut();
-        counts.wakeups += woken;
-        counts.skipped += skipped;
+        counts.wakeups = counts.wakeups.wrapping_add(woken);
+        counts.skipped = counts.skipped.wrapping_add(skipped);
         woken
     }
 
