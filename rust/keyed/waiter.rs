@@ -191,9 +191,9 @@ mod tests {
         // Only the stranger was skipped: the walk ended with the one exclusive waiter.
         assert_eq!((table.counts().wakeups, table.counts().skipped), (4, 1));
 
-        // None of the exclusive ones, which ends the walk at the first.
+        // None of the exclusive ones, which ends the walk at the first of this key.
         assert_eq!(table.with(1, |bucket| bucket.wake_up_nr(0)), woken(0, 0));
-        assert_eq!(table.counts().skipped, 3);
+        assert_eq!(table.counts().skipped, 4);
         assert_eq!(table.wake_up_all(1, || ()), woken(0, 2));
         for thread in [second, third] {
             assert_eq!(thread.join(), (Ok(()), 1));
