@@ -33,7 +33,14 @@ use kernel::{
     page::PAGE_SHIFT,
     pci,
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SetOnce, //
+    },
     time::{
         delay::fsleep,
         Delta, //
@@ -52,8 +59,9 @@ const IDENTIFY_LIMIT: Delta = Delta::from_secs(10);
 /// How long Identify may take where the controller is not told of it: see [`Injection`].
 const SILENT_LIMIT: Delta = Delta::from_millis(200);
 
-/// How long shutdown processing may take, as in the kernel's own driver.
-const SHUTDOWN_LIMIT: Delta = Delta::from_secs(5);
+/// The least and the most that shutdown processing may take, whatever the controller says, as in the
+/// kernel's own driver.
+const SHUTDOWN_LIMITS: (Delta, Delta) = (Delta::from_secs(5), Delta::from_secs(60));
 
 /// A controller with the memory that it is given.
 pub(crate) struct Controller {
@@ -61,6 +69,17 @@ pub(crate) struct Controller {
     registers: Registers,
     queue: AdminQueue,
     injection: Injection,
+    number: Atomic<u32>,
+    shutdown_limit: SetOnce<Delta>,
+}
+
+/// What the registers of a controller read when it has stopped.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopped {
+    /// CC.EN.
+    pub(crate) en: bool,
+    /// CSTS.RDY.
+    pub(crate) rdy: bool,
 }
 
 impl Controller {
@@ -71,7 +90,19 @@ impl Controller {
             registers: Registers::new(pdev)?,
             queue: AdminQueue::new(pdev.as_ref())?,
             injection,
+            number: Atomic::new(0),
+            shutdown_limit: SetOnce::new(),
         })
+    }
+
+    /// Returns its number, once it has one.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Relaxed)
+    }
+
+    /// Gives it a number.
+    pub(crate) fn set_number(&self, number: u32) {
+        self.number.store(number, Relaxed);
     }
 
     /// Returns the PCI address.
@@ -87,14 +118,20 @@ impl Controller {
 
         self.disable(cap).during(Phase::Disable)?;
         self.enable(cap).during(Phase::Enable)?;
-        self.identify(cap).during(Phase::Identify)
+        let identity = self.identify(cap).during(Phase::Identify)?;
+
+        let (least, most) = SHUTDOWN_LIMITS;
+        let limit = identity.shutdown.unwrap_or(least).clamp(least, most);
+        self.shutdown_limit.populate(limit);
+        Ok(identity)
     }
 
-    /// Tells the controller that the power may go. Sleeps.
+    /// Tells the controller that the power may go, and waits until it has put everything in its place.
+    /// Returns the shutdown status that its registers then show. Sleeps.
     ///
     /// Does nothing to a controller that is not enabled, as after a failed bring-up. Whatever the
     /// result, the controller still has to be [halted](Self::halt).
-    pub(crate) fn shut_down(&self) -> Result<(), Failure> {
+    pub(crate) fn shut_down(&self) -> Result<u32, Failure> {
         self.request_shutdown().during(Phase::Shutdown)
     }
 
@@ -102,17 +139,24 @@ impl Controller {
     ///
     /// Afterwards it uses none of the memory that it was given. If this fails, it still may, and
     /// that memory must not be freed.
-    pub(crate) fn halt(&self) -> Result<(), Failure> {
-        let halted = match self.registers.capabilities() {
-            Ok(cap) => self.disable(cap),
-            Err(cause) => Err(cause),
-        };
-
-        match halted {
+    pub(crate) fn halt(&self) -> Result<Stopped, Failure> {
+        match self.stop() {
             // What does not answer on the bus does not write to memory either.
-            Err(Cause::Dead) => Ok(()),
+            Err(Cause::Dead) => Ok(Stopped {
+                en: false,
+                rdy: false,
+            }),
             result => result.during(Phase::Disable),
         }
+    }
+
+    /// Stops the controller, and reads what came of it.
+    fn stop(&self) -> Result<Stopped, Cause> {
+        self.disable(self.registers.capabilities()?)?;
+        self.registers.with(|bar| Stopped {
+            en: bar.read(regs::CC).en(),
+            rdy: bar.read(regs::CSTS).rdy(),
+        })
     }
 
     /// Reads what the controller is, and refuses what cannot work.
@@ -225,9 +269,9 @@ impl Controller {
         Ok(Identity::read(self.queue.data())?)
     }
 
-    /// Sets CC.SHN and waits until the controller has put everything in its place.
-    fn request_shutdown(&self) -> Result<(), Cause> {
-        self.registers.status()?;
+    /// Sets CC.SHN and waits for CSTS.SHST, which it returns.
+    fn request_shutdown(&self) -> Result<u32, Cause> {
+        let csts = self.registers.status()?;
 
         let enabled = self.registers.with(|bar| {
             let cc = bar.read(regs::CC);
@@ -238,10 +282,16 @@ impl Controller {
             cc.en()
         })?;
 
-        if enabled {
-            let complete = |csts: regs::CSTS| csts.shst() == regs::SHST_COMPLETE;
-            self.registers.wait_for(SHUTDOWN_LIMIT, complete)?;
+        if !enabled {
+            return Ok(csts.shst().get());
         }
-        Ok(())
+        // Modelled: an emulated controller is ready to go at once.
+        if !self.injection.shutdown.is_zero() {
+            fsleep(self.injection.shutdown);
+        }
+
+        let limit = self.shutdown_limit.copy().unwrap_or(SHUTDOWN_LIMITS.0);
+        let complete = |csts: regs::CSTS| csts.shst() == regs::SHST_COMPLETE;
+        Ok(self.registers.wait_for(limit, complete)?.shst().get())
     }
 }

@@ -10,7 +10,8 @@ use super::{
     },
     identity::Identity,
     injection::Injection,
-    report, //
+    report,
+    takedown, //
 };
 use async_domain::Cookie;
 use core::convert::Infallible;
@@ -100,20 +101,27 @@ impl pci::Driver for NvmeDriver {
             let controller = Arc::new(controller, GFP_KERNEL)?;
 
             let (to_start, to_report) = (controller.clone(), controller.clone());
-            let task = BRING_UP.schedule_ordered(
-                // In parallel with the others.
-                move |_| bring_up(&to_start),
-                // Visible from outside, and so in the order of the cookies.
-                move |(result, elapsed), _| report::controller(to_report.name(), &result, elapsed),
-                GFP_KERNEL,
-            )?;
+            let task = takedown::enter(&controller, || {
+                Ok(BRING_UP.schedule_ordered(
+                    // In parallel with the others.
+                    move |_| bring_up(&to_start),
+                    // Visible from outside, and so in the order of the cookies.
+                    move |(result, elapsed), _| report::brought_up(&to_report, &result, elapsed),
+                    GFP_KERNEL,
+                )?)
+            })?;
 
+            if Injection::serial() {
+                // It cannot fail: no task of the domain probes a device.
+                let _ = BRING_UP.synchronize_cookie(task.next());
+            }
             Ok(try_pin_init!(Binding { controller, task }))
         })
     }
 
     fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let controller = &this.controller;
+        let down = takedown::leave(controller);
 
         // This cannot fail, since no task of the domain unbinds a device. If it did, the task would
         // find its registers gone, but the controller would keep its memory.
@@ -123,13 +131,13 @@ impl pci::Driver for NvmeDriver {
             return;
         }
 
-        // The task is done, and so is its reference to the controller: the one in `this` is the
-        // last. It is dropped after this function, while the device still is allowed to own DMA
-        // memory, which `Coherent` does not enforce by itself.
-        if let Err(failure) = controller.shut_down() {
-            dev_warn!(pdev, "{}\n", failure);
+        // The task is done, and so is its reference to the controller, and that of the list: the one
+        // in `this` is the last. It is dropped after this function, while the device still is allowed
+        // to own DMA memory, which `Coherent` does not enforce by itself.
+        if !down && !takedown::one(controller) {
+            dev_err!(pdev, "cannot be stopped, its memory stays allocated\n");
+            core::mem::forget(controller.clone());
         }
-        halt(controller);
     }
 }
 

@@ -9,7 +9,8 @@ use kernel::{
         io_project,
         Io, //
     },
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 
 /// Bytes of the Identify Controller data structure.
@@ -18,7 +19,7 @@ const SIZE: usize = 4096;
 /// Memory into which a controller writes its answer to Identify Controller.
 pub(crate) type Buffer = Coherent<[u8; SIZE]>;
 
-/// The texts in the Identify Controller data structure.
+/// What matters here of the Identify Controller data structure.
 pub(crate) struct Identity {
     /// Serial number (SN).
     pub(crate) serial: Text<20>,
@@ -26,15 +27,21 @@ pub(crate) struct Identity {
     pub(crate) model: Text<40>,
     /// Firmware revision (FR).
     pub(crate) firmware: Text<8>,
+    /// How long a normal shutdown may take (RTD3E); none if the controller does not say.
+    pub(crate) shutdown: Option<Delta>,
 }
 
 impl Identity {
-    /// Copies the texts out of `buffer`.
+    /// Copies it out of `buffer`.
     pub(crate) fn read(buffer: &Buffer) -> Result<Self> {
+        let rtd3e: [u8; 4] = io_project!(buffer, [build: 88..92]).try_cast()?.copy_read();
+        let rtd3e = u32::from_le_bytes(rtd3e);
+
         Ok(Self {
             serial: Text(io_project!(buffer, [build: 4..24]).try_cast()?.copy_read()),
             model: Text(io_project!(buffer, [build: 24..64]).try_cast()?.copy_read()),
             firmware: Text(io_project!(buffer, [build: 64..72]).try_cast()?.copy_read()),
+            shutdown: (rtd3e != 0).then(|| Delta::from_micros(i64::from(rtd3e))),
         })
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The controller's registers, as far as a bring-up needs them.
+//! The controller's registers, as far as bringing it up and down needs them.
 //!
 //! The layout is that of the NVM Express base specification, section 3.1 ("NVMe controller
 //! registers"); [`enum NVME_REG_*`](srctree/include/linux/nvme.h) names the same offsets.
