@@ -17,7 +17,8 @@ RUSTC ?= rustc
 RUSTDOC ?= rustdoc
 RUSTFMT ?= rustfmt
 export KUNIT
-sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs rust/*/*.rs samples/*.rs samples/*/*.rs tests/*/*.rs))
+sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs rust/*/*.rs samples/*.rs samples/*/*.rs tests/*/*.rs \
+	tools/model/*.rs tools/model/src/*.rs tools/model/src/*/*.rs))
 
 .PHONY: modules
 modules: check-kernel
@@ -63,11 +64,19 @@ run:
 test:
 	@tools/test $(SUITE)
 
+.PHONY: model mutants
+model:
+	@tools/explore $(SCENARIO)
+mutants:
+	@tools/mutate $(MUTANTS)
+
 .PHONY: help
 help:
 	@echo 'Two commands that need nothing but this checkout:'
 	@echo '  run              - Bring up NVMe controllers (NVME=8, 1 to 64) in a stock kernel in QEMU'
 	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
+	@echo '  model            - Explore all interleavings of the wait queues and the order (SCENARIO=name)'
+	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
 	@echo ''
 	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
 	@echo '  modules          - Build the library and the samples (default)'

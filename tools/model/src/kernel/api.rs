@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The names of the kernel crate that the module's source uses, with as much behind them as the model
+//! needs: hardly anything, but for `sync::atomic`.
+
+use std::ptr::NonNull;
+
+pub mod prelude {
+    pub use super::error::{
+        code::*,
+        Error,
+        Result, //
+    };
+    pub use super::init::PinInit;
+    pub use crate::{
+        pr_warn,
+        CStr,
+        CStrExt as _, //
+    };
+    pub use core::{
+        ffi::{
+            c_int,
+            c_long,
+            c_uint,
+            c_ulong,
+            c_void, //
+        },
+        pin::Pin,
+        ptr::NonNull, //
+    };
+}
+
+pub mod error {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Error(pub i32);
+    pub type Result<T = (), E = Error> = core::result::Result<T, E>;
+
+    pub mod code {
+        use super::Error;
+        macro_rules! codes {
+            ($($name:ident = $value:literal,)*) => {$(pub const $name: Error = Error(-$value);)*};
+        }
+        codes! {
+            EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EINVAL = 22, EDEADLK = 35,
+            ESHUTDOWN = 108, ETIMEDOUT = 110, ECANCELED = 125, ERESTARTSYS = 512,
+        }
+    }
+}
+
+pub mod init {
+    /// Initialises in place.
+    pub trait PinInit<T> {}
+    pub struct FromClosure<F>(pub F);
+    impl<T, F: FnOnce(*mut T) -> Result<(), core::convert::Infallible>> PinInit<T> for FromClosure<F> {}
+}
+
+/// # Safety
+///
+/// As the kernel's.
+pub unsafe fn pin_init_from_closure<T, F>(f: F) -> impl init::PinInit<T>
+where
+    F: FnOnce(*mut T) -> Result<(), core::convert::Infallible>,
+{
+    init::FromClosure(f)
+}
+
+pub use core::{
+    ffi::CStr,
+    fmt, //
+};
+
+/// What `&CStr` has there.
+pub trait CStrExt {
+    fn as_char_ptr(&self) -> *const core::ffi::c_char;
+}
+
+impl CStrExt for CStr {
+    fn as_char_ptr(&self) -> *const core::ffi::c_char {
+        self.as_ptr()
+    }
+}
+
+#[macro_export]
+macro_rules! pr_warn {
+    ($($t:tt)*) => { eprint!($($t)*) };
+}
+
+#[macro_export]
+macro_rules! container_of {
+    ($field:expr, $container:ty, $($path:tt)+) => {{
+        let field: *mut _ = $field;
+        field.byte_sub(::core::mem::offset_of!($container, $($path)+)).cast::<$container>()
+    }};
+}
+
+pub mod types {
+    use core::{
+        cell::UnsafeCell,
+        marker::PhantomData,
+        mem::MaybeUninit, //
+    };
+
+    #[repr(transparent)]
+    pub struct Opaque<T>(UnsafeCell<MaybeUninit<T>>);
+
+    impl<T> Opaque<T> {
+        pub const fn uninit() -> Self {
+            Self(UnsafeCell::new(MaybeUninit::uninit()))
+        }
+        pub const fn get(&self) -> *mut T {
+            self.0.get().cast()
+        }
+        pub const fn cast_into(this: *const Self) -> *mut T {
+            this.cast_mut().cast()
+        }
+    }
+
+    pub type NotThreadSafe = PhantomData<*mut ()>;
+    #[allow(non_upper_case_globals)]
+    pub const NotThreadSafe: NotThreadSafe = PhantomData;
+}
+
+pub mod task {
+    use core::ffi::c_long;
+    pub const MAX_SCHEDULE_TIMEOUT: c_long = c_long::MAX;
+    pub fn might_sleep() {}
+}
+
+pub mod time {
+    pub type Jiffies = core::ffi::c_ulong;
+}
+
+pub mod alloc {
+    #[derive(Clone, Copy)]
+    pub struct Flags;
+}
+
+pub mod sync {
+    use core::pin::Pin;
+
+    pub struct LockClassKey;
+
+    impl LockClassKey {
+        pub fn key() -> Pin<&'static Self> {
+            Pin::static_ref(&LockClassKey)
+        }
+        pub fn as_ptr(&self) -> *mut Self {
+            core::ptr::null_mut()
+        }
+    }
+
+    pub use crate::model::atomic::Refcount;
+
+    pub mod atomic {
+        pub use crate::model::atomic::Atomic;
+        pub mod ordering {
+            pub use crate::model::atomic::Order::*;
+        }
+    }
+}

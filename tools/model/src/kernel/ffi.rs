@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `rust/ffi.rs` gives to the module: the kernel's wait queues, lists and threads, by name.
+//!
+//! Functions have the contracts of the kernel's of the same names, which the module's source keeps or
+//! breaks; `unsafe` blocks here rely on that. Memory that a scenario has allocated stays until the end
+//! of the execution, so that its wrong use is seen, and does no harm.
+//!
+//! Pointers of lists are kept twice: as plain memory, for who has the lock, and as loom's atomics, for
+//! who looks without it.
+
+#![allow(non_camel_case_types)]
+
+use super::{
+    is_broken,
+    sched,
+    workqueue,
+    world, //
+};
+use core::ffi::{
+    c_char,
+    c_int,
+    c_long,
+    c_uint,
+    c_ulong,
+    c_void, //
+};
+use kernel::sync::LockClassKey;
+use loom::sync::atomic::Ordering::{
+    Acquire,
+    Relaxed,
+    Release, //
+};
+use std::ptr;
+
+pub use super::sched::{
+    TASK_INTERRUPTIBLE,
+    TASK_KILLABLE,
+    TASK_NORMAL,
+    TASK_UNINTERRUPTIBLE, //
+};
+
+// --- Types ---------------------------------------------------------------------------------------
+
+pub struct task_struct;
+pub struct module;
+pub struct lockdep_map;
+pub struct workqueue_struct;
+
+#[repr(C)]
+pub struct list_head {
+    pub next: *mut list_head,
+    pub prev: *mut list_head,
+}
+
+pub type wait_queue_func =
+    unsafe extern "C-unwind" fn(*mut wait_queue_entry, c_uint, c_int, *mut c_void) -> c_int;
+
+#[repr(C)]
+pub struct wait_queue_entry {
+    pub flags: c_uint,
+    pub private: *mut c_void,
+    pub func: Option<wait_queue_func>,
+    pub entry: list_head,
+}
+
+#[repr(C)]
+pub struct wait_queue_head {
+    pub head: list_head,
+}
+
+#[repr(C)]
+pub struct work_struct {
+    pub func: unsafe fn(*mut work_struct),
+}
+
+// --- Callbacks -----------------------------------------------------------------------------------
+
+/// # Safety
+///
+/// As in `rust/ffi.rs`.
+pub unsafe trait WakeFunction {
+    unsafe fn wake(
+        entry: *mut wait_queue_entry,
+        mode: c_uint,
+        flags: c_int,
+        key: *mut c_void,
+    ) -> c_int;
+}
+
+/// (May unwind: what loom finds is a panic.)
+pub unsafe extern "C-unwind" fn wake_function<T: WakeFunction>(
+    entry: *mut wait_queue_entry,
+    mode: c_uint,
+    flags: c_int,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: As `rust/ffi.rs`.
+    unsafe { T::wake(entry, mode, flags, key) }
+}
+
+/// # Safety
+///
+/// As above.
+pub unsafe trait WorkFunction {
+    unsafe fn run(work: *mut work_struct);
+}
+
+pub unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
+    // SAFETY: The item is valid for writing.
+    unsafe { (*work).func = T::run };
+}
+
+pub const fn this_module() -> *mut module {
+    ptr::null_mut()
+}
+
+// --- Locks ---------------------------------------------------------------------------------------
+
+pub unsafe fn __init_waitqueue_head(
+    head: *mut wait_queue_head,
+    _name: *const c_char,
+    _key: *mut LockClassKey,
+) {
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        let list = &raw mut (*head).head;
+        (*list).next = list;
+        (*list).prev = list;
+    }
+    world::new_lock(head.addr());
+}
+
+pub unsafe fn spill_lock() -> c_ulong {
+    unreachable!("there are slots enough")
+}
+
+pub unsafe fn spill_unlock(_flags: c_ulong) {}
+
+pub unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
+    world::touch(head.addr());
+    let lock = world::lock(head.addr());
+    let guard = lock.mutex.lock().unwrap();
+
+    world::touch(head.addr());
+    // SAFETY: The guard is dropped before the lock: see `wait_queue_unlock`.
+    lock.guard
+        .replace(Some(unsafe { std::mem::transmute(guard) }));
+    lock.holder.set(Some(sched::current()));
+    0
+}
+
+pub unsafe fn wait_queue_unlock(head: *mut wait_queue_head, _flags: c_ulong) {
+    world::touch(head.addr());
+    let lock = world::lock(head.addr());
+
+    assert_eq!(
+        lock.holder.take(),
+        Some(sched::current()),
+        "unlocked by another"
+    );
+    let guard = lock.guard.take();
+    drop(guard);
+}
+
+fn assert_locked() {
+    assert!(
+        world::holds_a_lock(sched::current()),
+        "a list was changed or walked without a lock"
+    );
+}
+
+// --- Lists ---------------------------------------------------------------------------------------
+
+/// Sets pointers of a neighbour, or of an entry that nobody else sees.
+unsafe fn set_next(list: *mut list_head, next: *mut list_head) {
+    world::touch(list.addr());
+    // SAFETY: The head is valid, and its lock held.
+    unsafe { (*list).next = next };
+    if let Some(links) = world::links(list.addr()) {
+        links.next.store(next.addr(), Relaxed);
+    }
+}
+
+unsafe fn set_prev(list: *mut list_head, prev: *mut list_head) {
+    world::touch(list.addr());
+    // SAFETY: As above.
+    unsafe { (*list).prev = prev };
+    if let Some(links) = world::links(list.addr()) {
+        links.prev.store(prev.addr(), Relaxed);
+    }
+}
+
+pub unsafe fn list_add(new: *mut list_head, prev: *mut list_head) {
+    assert_locked();
+    let start = new.addr() - core::mem::offset_of!(wait_queue_entry, entry);
+    world::entry_begins(start, size_of::<wait_queue_entry>());
+    world::touch(new.addr());
+    world::new_links(new.addr());
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        let next = (*prev).next;
+        set_prev(next, new);
+        set_next(new, next);
+        set_prev(new, prev);
+        set_next(prev, new);
+    }
+}
+
+unsafe fn list_del_entry(entry: *mut list_head) {
+    assert_locked();
+    world::touch(entry.addr());
+    world::links(entry.addr())
+        .expect("an entry that was linked")
+        .linked
+        .set(false);
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        let (next, prev) = ((*entry).next, (*entry).prev);
+        set_prev(next, prev);
+        set_next(prev, next);
+    }
+}
+
+pub unsafe fn list_del_init(entry: *mut list_head) {
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        list_del_entry(entry);
+        set_next(entry, entry);
+        set_prev(entry, entry);
+    }
+}
+
+pub unsafe fn list_del_init_careful(entry: *mut list_head) {
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        list_del_entry(entry);
+        set_prev(entry, entry);
+        (*entry).next = entry;
+    }
+    let order = if is_broken("unlink-without-release") {
+        Relaxed
+    } else {
+        Release
+    };
+    let links = world::links(entry.addr()).expect("an entry that was linked");
+    links.next.store(entry.addr(), order);
+}
+
+pub unsafe fn list_empty_careful(list: *mut list_head) -> bool {
+    world::touch(list.addr());
+    let order = if is_broken("look-without-acquire") {
+        Relaxed
+    } else {
+        Acquire
+    };
+    let links = world::links(list.addr()).expect("an entry that was linked");
+
+    links.next.load(order) == list.addr() && links.prev.load(Relaxed) == list.addr()
+}
+
+// --- Wait queues (kernel/sched/wait.c) ---------------------------------------------------------------
+
+/// `__wake_up_common()`
+pub unsafe fn __wake_up_locked_key(head: *mut wait_queue_head, mode: c_uint, key: *mut c_void) {
+    assert_locked();
+    let entry_of = |list: *mut list_head| {
+        list.wrapping_byte_sub(core::mem::offset_of!(wait_queue_entry, entry))
+            .cast::<wait_queue_entry>()
+    };
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        let end = &raw mut (*head).head;
+        let mut list = (*end).next;
+        while list != end {
+            world::touch(list.addr());
+            let next = (*list).next;
+            let entry = entry_of(list);
+            let func = (*entry).func.expect("a wake function");
+            if func(entry, mode, 0, key) < 0 {
+                break;
+            }
+            list = next;
+        }
+    }
+}
+
+pub unsafe fn autoremove_wake_function(
+    entry: *mut wait_queue_entry,
+    mode: c_uint,
+    _flags: c_int,
+    _key: *mut c_void,
+) -> c_int {
+    world::touch(entry.addr());
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        let (task, list) = ((*entry).private.cast(), &raw mut (*entry).entry);
+        if is_broken("unlink-before-wake") {
+            list_del_init_careful(list);
+            world::touch(entry.addr());
+            return sched::default_wake_function(task, mode);
+        }
+        let ret = sched::default_wake_function(task, mode);
+        if ret != 0 {
+            list_del_init_careful(list);
+        }
+        ret
+    }
+}
+
+pub unsafe fn finish_wait(head: *mut wait_queue_head, entry: *mut wait_queue_entry) {
+    // SAFETY: By the contract of the kernel's function.
+    unsafe {
+        let list = &raw mut (*entry).entry;
+
+        sched::set_current_state_plain(sched::TASK_RUNNING);
+        if !list_empty_careful(list) {
+            let flags = wait_queue_lock(head);
+            list_del_init(list);
+            wait_queue_unlock(head, flags);
+        }
+    }
+}
+
+// --- Threads -------------------------------------------------------------------------------------
+
+pub unsafe fn get_current() -> *mut task_struct {
+    sched::task_of(sched::current())
+}
+
+pub unsafe fn in_task() -> bool {
+    true
+}
+
+pub unsafe fn set_current_state(state: c_uint) {
+    sched::set_current_state(state);
+}
+
+pub unsafe fn schedule_timeout(timeout: c_long) -> c_long {
+    sched::schedule_timeout(timeout)
+}
+
+pub unsafe fn signal_pending_state(state: c_uint) -> bool {
+    sched::signal_pending_state(state)
+}
+
+pub unsafe fn cond_resched() {}
+
+// --- Workqueues and memory -----------------------------------------------------------------------
+
+pub const NUMA_NO_NODE: c_int = -1;
+pub const WORK_CPU_UNBOUND: c_int = 64;
+
+pub unsafe fn queue_work_on(
+    _cpu: c_int,
+    _queue: *mut workqueue_struct,
+    work: *mut work_struct,
+) -> bool {
+    workqueue::queue_work(work)
+}
+
+pub unsafe fn queue_work_node(
+    _node: c_int,
+    _queue: *mut workqueue_struct,
+    work: *mut work_struct,
+) -> bool {
+    workqueue::queue_work(work)
+}
+
+pub unsafe fn cancel_work(work: *mut work_struct) -> bool {
+    workqueue::cancel_work(work)
+}
+
+pub fn alloc_unbound_workqueue(
+    _name: &'static core::ffi::CStr,
+    _max_active: c_int,
+) -> *mut workqueue_struct {
+    ptr::dangling_mut()
+}
+
+pub unsafe fn destroy_workqueue(_queue: *mut workqueue_struct) {}
+
+/// The memory stays, so that who uses it nevertheless is seen.
+pub unsafe fn kfree(memory: *const c_void) {
+    if !memory.is_null() {
+        world::memory_ends(memory.addr());
+    }
+}

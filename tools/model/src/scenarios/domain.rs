@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks and tokens of a domain, and who waits for them.
+
+use super::{
+    pending::Node,
+    task::{
+        Ops,
+        Task, //
+    },
+    AsyncDomain,
+    Context,
+    Cookie, //
+};
+use crate::{
+    ffi,
+    model::{
+        sched,
+        workqueue,
+        world, //
+    },
+    wait::WaitMode, //
+};
+use kernel::{
+    error::Result,
+    prelude::*, //
+};
+use loom::cell::UnsafeCell;
+use std::{
+    cell::RefCell,
+    ptr,
+    rc::Rc, //
+};
+
+const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE;
+
+/// What was done, one after the other: concurrent entries are seen by loom.
+#[derive(Clone)]
+pub struct Log(Rc<UnsafeCell<Vec<u32>>>);
+
+impl Log {
+    pub fn new() -> Self {
+        Self(Rc::new(UnsafeCell::new(Vec::new())))
+    }
+
+    pub fn add(&self, what: u32) {
+        // SAFETY: Loom sees to it that nobody else has it.
+        self.0.with_mut(|log| unsafe { (*log).push(what) });
+    }
+
+    pub fn get(&self) -> Vec<u32> {
+        // SAFETY: As above.
+        self.0.with(|log| unsafe { (*log).clone() })
+    }
+}
+
+// --- Tokens --------------------------------------------------------------------------------------
+
+/// A place in the order without a function.
+struct Token {
+    domain: &'static AsyncDomain,
+    node: *mut Node,
+}
+
+impl Token {
+    fn begin(domain: &'static AsyncDomain) -> Self {
+        let node = world::allocate::<Node>("a token");
+
+        // SAFETY: The memory is ours, and the node in no list.
+        unsafe {
+            node.write(Node::new(0));
+            (*node).has(0);
+            domain.link(node, || ()).unwrap();
+        }
+        Self { domain, node }
+    }
+
+    fn cookie(&self) -> Cookie {
+        // SAFETY: The node is ours.
+        unsafe { Node::cookie_of(self.node) }
+    }
+
+    fn finish(self) {
+        // SAFETY: The node is in the order.
+        unsafe { self.domain.finish_elsewhere(self.node) };
+        world::memory_ends(self.node.addr());
+    }
+}
+
+// --- Tasks ---------------------------------------------------------------------------------------
+
+type Part = Option<Box<dyn FnOnce(&Context<'_>)>>;
+
+/// A task; what it runs is apart, since it may run when the task's memory is gone.
+#[repr(C)]
+struct Job {
+    task: Task,
+    parts: RefCell<(Part, Part)>,
+    discarded: Log,
+}
+
+impl Job {
+    const TASK: Ops = Self::ops(None, false);
+    const ORDERED: Ops = Self::ops(Some(Self::retire), false);
+    const ITEM: Ops = Self::ops(None, true);
+
+    const fn ops(retire: Option<unsafe fn(NonNull<Task>, &Context<'_>)>, callers: bool) -> Ops {
+        Ops {
+            run: Self::run,
+            retire,
+            discard: Self::discard,
+            callers_memory: callers,
+            module: ptr::null_mut(),
+        }
+    }
+
+    fn new(
+        ops: &'static Ops,
+        run: impl FnOnce(&Context<'_>) + 'static,
+        retire: impl FnOnce(&Context<'_>) + 'static,
+    ) -> NonNull<Task> {
+        let job = world::allocate::<Self>("a task");
+
+        // SAFETY: The memory is ours.
+        unsafe {
+            Task::init(job.cast(), ops);
+            (*job).task.node.has(0);
+            let parts: (Part, Part) = (Some(Box::new(run)), Some(Box::new(retire)));
+            (&raw mut (*job).parts).write(RefCell::new(parts));
+            (&raw mut (*job).discarded).write(Log::new());
+            NonNull::new_unchecked(job.cast())
+        }
+    }
+
+    fn of(task: NonNull<Task>) -> &'static Self {
+        world::touch(task.as_ptr().addr());
+        // SAFETY: All tasks are in jobs, whose memory stays.
+        unsafe { task.cast::<Self>().as_ref() }
+    }
+
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        let part = Self::of(task).parts.borrow_mut().0.take();
+        part.expect("run once, and not after it was discarded")(context);
+    }
+
+    unsafe fn retire(task: NonNull<Task>, context: &Context<'_>) {
+        let (first, second) = {
+            let mut parts = Self::of(task).parts.borrow_mut();
+            (parts.0.is_none(), parts.1.take())
+        };
+        assert!(first, "retired before it has run");
+        second.expect("retired once")(context);
+    }
+
+    unsafe fn discard(task: NonNull<Task>) {
+        let job = Self::of(task);
+        job.parts
+            .borrow_mut()
+            .0
+            .take()
+            .expect("discarded once, and not after it was run");
+        job.discarded.add(0);
+    }
+
+    fn submit(task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
+        // SAFETY: The task is ours.
+        unsafe { domain.anywhere().submit_task(task, ptr::null()) }
+    }
+}
+
+// --- Scenarios -----------------------------------------------------------------------------------
+
+/// Two tokens finish in any order; two threads wait, one for the first and one for both.
+pub fn frontier() {
+    let domain = AsyncDomain::begin();
+    let (first, second) = (Token::begin(domain), Token::begin(domain));
+    let waiters = [first.cookie(), second.cookie()]
+        .map(|cookie| sched::spawn(move || domain.wait_for_all_below(cookie.next(), FOREVER)));
+    let other = sched::spawn(move || second.finish());
+
+    first.finish();
+    other.join();
+    for waiter in waiters {
+        assert_eq!(waiter.join(), Ok(()));
+    }
+    assert_eq!(domain.counts().vain, 0);
+    domain.end();
+}
+
+/// A task is run by a worker while its submitter waits: it sees what the task did.
+pub fn run() {
+    let domain = AsyncDomain::begin();
+    let worker = sched::spawn(workqueue::run_one);
+    let log = Log::new();
+    let l = log.clone();
+    let task = Job::new(&Job::TASK, move |_| l.add(1), |_| ());
+
+    let cookie = Job::submit(task, domain).unwrap();
+    assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
+    assert_eq!(log.get(), [1]);
+    domain.end();
+    worker.join();
+}
+
+/// A domain ends while its last token is finished.
+pub fn end() {
+    let domain = AsyncDomain::begin();
+    let token = Token::begin(domain);
+    let other = sched::spawn(move || token.finish());
+
+    domain.end();
+    other.join();
+}
+
+/// A domain ends while somebody visits it, and its last token is finished.
+pub fn visitor() {
+    let domain = AsyncDomain::begin();
+    let token = Token::begin(domain);
+    domain.visit();
+    let visitor = sched::spawn(move || {
+        assert_eq!(domain.wait_for_all_below(Cookie::IDLE, FOREVER), Ok(()));
+        domain.end_visit();
+    });
+    let other = sched::spawn(move || token.finish());
+
+    domain.end();
+    visitor.join();
+    other.join();
+}
+
+/// Two ordered tasks, two workers: the in-order parts run in order, once, and see each other's work.
+pub fn ordered() {
+    let domain = AsyncDomain::begin();
+    let log = Log::new();
+    for i in 0..2 {
+        let l = log.clone();
+        Job::submit(Job::new(&Job::ORDERED, |_| (), move |_| l.add(i)), domain).unwrap();
+    }
+    let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
+
+    for worker in workers {
+        worker.join();
+    }
+    workqueue::run_rest();
+    assert_eq!(log.get(), [0, 1]);
+    domain.end();
+}
+
+/// An ordered task becomes ready while the token before it is finished.
+pub fn ordered_behind_token() {
+    let domain = AsyncDomain::begin();
+    let token = Token::begin(domain);
+    let log = Log::new();
+    let l = log.clone();
+    let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(1));
+    let cookie = Job::submit(task, domain).unwrap();
+    let worker = sched::spawn(workqueue::run_one);
+
+    token.finish();
+    worker.join();
+    workqueue::run_rest();
+    assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
+    assert_eq!(log.get(), [1]);
+    domain.end();
+}
+
+/// A task in the caller's memory ends that memory while it runs.
+pub fn item() {
+    let domain = AsyncDomain::begin();
+    let log = Log::new();
+    let l = log.clone();
+    let address = Rc::new(std::cell::Cell::new(0));
+    let a = address.clone();
+    let task = Job::new(
+        &Job::ITEM,
+        move |_| {
+            world::memory_ends(a.get());
+            l.add(1);
+        },
+        |_| (),
+    );
+    address.set(task.as_ptr().addr());
+    // SAFETY: The task is valid.
+    assert!(unsafe { Task::claim(task) });
+    let cookie = Job::submit(task, domain).unwrap();
+    let worker = sched::spawn(workqueue::run_one);
+
+    assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
+    assert_eq!(log.get(), [1]);
+    domain.end();
+    worker.join();
+}
+
+/// A task in the caller's memory is submitted again while a worker begins with it: either it is still
+/// queued, or it is claimed, and all that the worker has done to it is over.
+pub fn item_again() {
+    let domain = AsyncDomain::begin();
+    let log = Log::new();
+    let l = log.clone();
+    let task = Job::new(&Job::ITEM, move |_| l.add(1), |_| ());
+    // SAFETY: The task is valid.
+    assert!(unsafe { Task::claim(task) });
+    Job::submit(task, domain).unwrap();
+    let worker = sched::spawn(workqueue::run_one);
+
+    // SAFETY: As above.
+    if unsafe { Task::claim(task) } {
+        let l = log.clone();
+        Job::of(task).parts.borrow_mut().0 = Some(Box::new(move |_| l.add(2)));
+        Job::submit(task, domain).unwrap();
+        worker.join();
+        workqueue::run_rest();
+        assert_eq!(log.get().len(), 2);
+    } else {
+        worker.join();
+        assert_eq!(log.get(), [1]);
+    }
+    domain.end();
+    world::memory_ends(task.as_ptr().addr());
+}
+
+/// A task is cancelled while a worker begins with it: it runs, or is dropped.
+pub fn cancel() {
+    let domain = AsyncDomain::begin();
+    let ran = Log::new();
+    let r = ran.clone();
+    let task = Job::new(&Job::TASK, move |_| r.add(1), |_| ());
+    let d = Job::of(task).discarded.clone();
+    let cookie = Job::submit(task, domain).unwrap();
+    let worker = sched::spawn(workqueue::run_rest);
+
+    let cancelled = domain.cancel(cookie);
+    assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
+    assert_eq!(
+        (ran.get().len(), d.get().len()),
+        if cancelled { (0, 1) } else { (1, 0) }
+    );
+    domain.end();
+    worker.join();
+}
