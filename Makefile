@@ -16,9 +16,9 @@ out := $(if $(O),$(abspath $(O)),$(CURDIR))
 RUSTC ?= rustc
 RUSTDOC ?= rustdoc
 RUSTFMT ?= rustfmt
-export KUNIT
-sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs rust/*/*.rs samples/*.rs samples/*/*.rs tests/*/*.rs \
-	tools/model/*.rs tools/model/src/*.rs tools/model/src/*/*.rs))
+export KUNIT TORTURE
+sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs $(foreach dir,rust samples tests tools, \
+	$(dir)/*/*.rs $(dir)/*/*/*.rs $(dir)/*/*/*/*.rs) samples/*.rs))
 
 .PHONY: modules
 modules: check-kernel
@@ -37,7 +37,7 @@ modules_install: check-kernel
 
 .PHONY: clippy
 clippy: check-kernel
-	@rm -f $(out)/rust/async_domain.o $(out)/samples/*.o
+	@rm -f $(out)/rust/async_domain.o $(out)/samples/*.o $(out)/tools/torture/*.o
 	+@$(kbuild) --no-print-directory CLIPPY=1 KRUSTFLAGS=-Dwarnings \
 		$(if $(wildcard $(KDIR)/.clippy.toml),CLIPPY_CONF_DIR=$(realpath $(KDIR))) modules
 
@@ -58,13 +58,15 @@ clean:
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run test
+.PHONY: run test torture
 run:
 	@tools/run
 test:
 	@tools/test $(SUITE)
 
-.PHONY: model mutants
+.PHONY: torture model mutants
+torture:
+	@tools/torture-run $(KERNEL)
 model:
 	@tools/explore $(SCENARIO)
 mutants:
@@ -75,6 +77,8 @@ help:
 	@echo 'Two commands that need nothing but this checkout:'
 	@echo '  run              - Bring up NVMe controllers (NVME=8, 1 to 64) in a stock kernel in QEMU'
 	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
+	@echo '  torture          - Torture the library there (MINUTES=10, CPUS=4, SEED=, PARAMETERS=), in the stock kernel'
+	@echo '                     or KERNEL=debug and others that tools/modules knows'
 	@echo '  model            - Explore all interleavings of the wait queues and the order (SCENARIO=name)'
 	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
 	@echo ''
