@@ -16,7 +16,7 @@ out := $(if $(O),$(abspath $(O)),$(CURDIR))
 RUSTC ?= rustc
 RUSTDOC ?= rustdoc
 RUSTFMT ?= rustfmt
-export KUNIT TORTURE
+export KUNIT TORTURE BENCH
 sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs $(foreach dir,rust samples tests tools, \
 	$(dir)/*/*.rs $(dir)/*/*/*.rs $(dir)/*/*/*/*.rs) samples/*.rs))
 
@@ -37,7 +37,7 @@ modules_install: check-kernel
 
 .PHONY: clippy
 clippy: check-kernel
-	@rm -f $(out)/rust/async_domain.o $(out)/samples/*.o $(out)/tools/torture/*.o
+	@rm -f $(out)/rust/async_domain.o $(out)/samples/*.o $(out)/tools/torture/*.o $(out)/tools/bench/*.o
 	+@$(kbuild) --no-print-directory CLIPPY=1 KRUSTFLAGS=-Dwarnings \
 		$(if $(wildcard $(KDIR)/.clippy.toml),CLIPPY_CONF_DIR=$(realpath $(KDIR))) modules
 
@@ -58,11 +58,13 @@ clean:
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run test torture
+.PHONY: run test bench
 run:
 	@tools/run
 test:
 	@tools/test $(SUITE)
+bench:
+	@tools/bench-run
 
 .PHONY: torture model mutants
 torture:
@@ -74,13 +76,15 @@ mutants:
 
 .PHONY: help
 help:
-	@echo 'Two commands that need nothing but this checkout:'
+	@echo 'Commands that need nothing but this checkout:'
 	@echo '  run              - Bring up NVMe controllers (NVME=8, 1 to 64) in a stock kernel in QEMU'
 	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
 	@echo '  torture          - Torture the library there (MINUTES=10, CPUS=4, SEED=, PARAMETERS=), in the stock kernel'
 	@echo '                     or KERNEL=debug and others that tools/modules knows'
 	@echo '  model            - Explore all interleavings of the wait queues and the order (SCENARIO=name)'
 	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
+	@echo '  bench            - Measure there, side by side with the kernel; WORKLOADS=abcdefghi SIZES=64,900'
+	@echo '                     REPEATS=5 CPUS=2 FREE=1 STRICT=1 BASELINE=file.json UPDATE=1 OUT=dir: see tools/bench-run'
 	@echo ''
 	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
 	@echo '  modules          - Build the library and the samples (default)'
