@@ -40,7 +40,7 @@ pub(super) enum Next {
 /// Wakes those who wait for what lies below the frontier. Returns the task at the frontier if it is
 /// to be retired: it belongs to the caller, who must see to that.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub(super) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull<Task>> {
     if state.has_waiters() {
         let mut frontier = state.frontier();

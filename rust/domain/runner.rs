@@ -215,7 +215,7 @@ impl State {
     /// # Safety
     ///
     /// As above, for `spare`, unless that is null: then nothing is taken.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn take_next(&mut self, spare: *mut Node) -> Option<NonNull<Task>> {
         if spare.is_null() || self.pending.in_line() < 2 {
             return None;

@@ -80,6 +80,10 @@ int bench_queue_submit_allocated(struct bench_queue *queue);
 void bench_queue_destroy(struct bench_queue *queue);
 size_t bench_queue_item_size(void);
 
+/* tokens.c */
+
+u64 bench_bare_tokens(unsigned int nr);
+
 /* vars.c */
 
 struct bench_vars;

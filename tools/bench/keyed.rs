@@ -153,12 +153,11 @@ impl Keyed for Table {
     fn wake(&self, key: usize) {
         let there = &self.there[key];
 
-        self.table.with(Address::of(there), |bucket| {
+        there.store(true, Relaxed);
+        if self.table.notify(Address::of(there)) > 0 {
             // Who is woken has it.
-            if bucket.wake_up().shared == 0 {
-                there.store(true, Relaxed);
-            }
-        });
+            there.store(false, Relaxed);
+        }
     }
 }
 

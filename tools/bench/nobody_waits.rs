@@ -70,6 +70,15 @@ pub(crate) fn run(params: &Params, results: &mut Results) -> Result {
         results.measure(params, case("item"), |sheet| items(n, sheet))?;
         results.measure(params, case("token"), |sheet| tokens(n, sheet))?;
         results.measure(params, case("item_token"), |sheet| item_tokens(n, sheet))?;
+        results.measure(params, case("limit"), |sheet| {
+            settle();
+            // SAFETY: It may always be called.
+            let ns = unsafe { ffi::bench_bare_tokens(n.try_into()?) };
+            if ns == 0 {
+                return Err(ENOMEM);
+            }
+            report(sheet, ns, n)
+        })?;
         results.measure(params, case("queue_work"), |sheet| {
             work(n, sheet, |queue| {
                 // SAFETY: The queue is valid.
