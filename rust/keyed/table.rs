@@ -18,16 +18,7 @@ use crate::wait::{
 use kernel::{
     alloc::Flags,
     prelude::*,
-    sync::{
-        atomic::{
-            ordering::{
-                Full,
-                Relaxed, //
-            },
-            Atomic, //
-        },
-        LockClassKey, //
-    }, //
+    sync::LockClassKey, //
 };
 
 /// A hashed table of wait queues, each of which is shared by many keys.
@@ -75,16 +66,8 @@ use kernel::{
 ///
 /// `buckets` holds `mask + 1` queues, which do not move until they are dropped.
 pub struct WaitTable<K: Key> {
-    buckets: KVVec<Shared<K>>,
+    buckets: KVVec<WaitQueue<(), Waiter<K>>>,
     mask: usize,
-}
-
-/// A queue that keys share.
-struct Shared<K: Key> {
-    /// How many threads are about to wait, or wait, with others: none of them is missed by who sees zero
-    /// after it has made their condition true, see [`WaitTable::notify`].
-    waiters: Atomic<usize>,
-    queue: WaitQueue<(), Waiter<K>>,
 }
 
 impl<K: Key> WaitTable<K> {
@@ -107,16 +90,11 @@ impl<K: Key> WaitTable<K> {
             return Err(EINVAL);
         }
 
-        let mut queues = KVVec::<Shared<K>>::with_capacity(buckets, flags)?;
+        let mut queues = KVVec::<WaitQueue<(), Waiter<K>>>::with_capacity(buckets, flags)?;
         for slot in queues.spare_capacity_mut().iter_mut().take(buckets) {
             // SAFETY: The slot is valid for writing. The vector is never grown again, so that what
             // it holds stays in place until it is dropped.
-            unsafe {
-                let slot = slot.as_mut_ptr();
-
-                (&raw mut (*slot).waiters).write(Atomic::new(0));
-                WaitQueue::init_raw(&raw mut (*slot).queue, (), name, class);
-            }
+            unsafe { WaitQueue::init_raw(slot.as_mut_ptr(), (), name, class) };
         }
         // SAFETY: As many have just been initialised, which is not more than the capacity.
         unsafe { queues.inc_len(buckets) };
@@ -130,7 +108,7 @@ impl<K: Key> WaitTable<K> {
     }
 
     #[inline]
-    fn shared(&self, key: &K) -> &Shared<K> {
+    fn queue(&self, key: &K) -> &WaitQueue<(), Waiter<K>> {
         let bucket = key::hash(key) & self.mask;
 
         // SAFETY: By the type invariant the mask leaves a valid index.
@@ -187,22 +165,9 @@ impl<K: Key> WaitTable<K> {
         exclusive: bool,
         condition: impl FnOnce() -> bool,
     ) -> Result {
-        let shared = self.shared(&key);
-        let wait = || {
-            shared.queue.wait(mode, |_| {
-                Ok((!condition()).then_some(Waiter { key, exclusive }))
-            })
-        };
-
-        if exclusive {
-            return wait();
-        }
-        // Full: pairs with the barrier of `notify`. Either that sees this waiter, or our condition sees
-        // what was done before it.
-        shared.waiters.fetch_add(1, Full);
-        let ret = wait();
-        shared.waiters.fetch_sub(1, Relaxed);
-        ret
+        self.queue(&key).wait(mode, |_| {
+            Ok((!condition()).then_some(Waiter { key, exclusive }))
+        })
     }
 
     /// Calls `change`, and wakes all who wait for the key but are not exclusive, and the first one
@@ -235,29 +200,6 @@ impl<K: Key> WaitTable<K> {
         })
     }
 
-    /// Wakes all who wait for the key but are not exclusive, after something was done that their
-    /// conditions see, without the lock (C's `wake_up_var()`); returns how many.
-    ///
-    /// Where nobody waits for any key of the same queue, this takes no lock. What was done before is
-    /// visible to those who were woken, and to those whose condition was found true because of it. What
-    /// only one can have is not handed over in this way.
-    ///
-    /// # Context
-    ///
-    /// As [`wake_up`](Self::wake_up).
-    #[inline]
-    pub fn notify(&self, key: K) -> u64 {
-        let shared = self.shared(&key);
-
-        // Full, and therefore not a load: pairs with the increment in `wait`.
-        if shared.waiters.fetch_add(0, Full) == 0 {
-            return 0;
-        }
-        shared
-            .queue
-            .with(|locked| Bucket { locked, key }.wake_up_nr(0).shared)
-    }
-
     /// Runs `f` under the lock of the key's queue, with interrupts off.
     ///
     /// # Examples
@@ -285,8 +227,7 @@ impl<K: Key> WaitTable<K> {
     /// As [`wake_up`](Self::wake_up).
     #[inline]
     pub fn with<R>(&self, key: K, f: impl FnOnce(&mut Bucket<'_, '_, K>) -> R) -> R {
-        self.shared(&key)
-            .queue
+        self.queue(&key)
             .with(|locked: &mut Locked<'_, (), Waiter<K>>| f(&mut Bucket { locked, key }))
     }
 
@@ -304,8 +245,8 @@ impl<K: Key> WaitTable<K> {
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
 
-        for shared in &self.buckets {
-            let counts = shared.queue.with(|locked| locked.counts());
+        for queue in &self.buckets {
+            let counts = queue.with(|locked| locked.counts());
             sum.waits += counts.waits;
             sum.wakeups += counts.wakeups;
             sum.skipped += counts.skipped;
@@ -339,7 +280,13 @@ mod tests {
         },
     };
     use kernel::{
-        sync::Arc,
+        sync::{
+            atomic::{
+                ordering::Relaxed,
+                Atomic, //
+            },
+            Arc, //
+        },
         time::{
             delay::{
                 fsleep,
@@ -349,48 +296,6 @@ mod tests {
             Delta, //
         },
     };
-
-    #[test]
-    fn notified_waiters_are_never_missed() -> Result {
-        let table = table(1)?;
-        let turn = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
-
-        // Two threads wait for each other in turn; each looks before it sleeps, now and then too late.
-        let (ta, tu) = (table.clone(), turn.clone());
-        let other = Thread::spawn(move || {
-            for i in (0..2000).step_by(2) {
-                let _ = ta.wait_event(7, MODE, || tu.load(Relaxed) == i + 1);
-                tu.store(i + 2, Relaxed);
-                ta.notify(8);
-            }
-        })?;
-        for i in (0..2000).step_by(2) {
-            turn.store(i + 1, Relaxed);
-            table.notify(7);
-            table.wait_event(8, MODE, || turn.load(Relaxed) == i + 2)?;
-        }
-        other.join();
-        assert_eq!(table.counts().vain, 0);
-        // Nobody is left, and nobody is looked for.
-        let skipped = table.counts().skipped;
-        assert_eq!(table.notify(7), 0);
-        assert_eq!(table.counts().skipped, skipped);
-        Ok(())
-    }
-
-    #[test]
-    fn notify_leaves_exclusive_waiters_asleep() -> Result {
-        let table = table(1)?;
-        let waiter = exclusive(&table, 7, MODE)?;
-        let other = shared_waiter(&table, 7)?;
-
-        assert_eq!(table.notify(8), 0);
-        assert_eq!(table.notify(7), 1);
-        assert_eq!(other.join().0, Ok(()));
-        assert_eq!(table.wake_up(7, || ()).exclusive, 1);
-        assert_eq!(waiter.join().0, Ok(()));
-        Ok(())
-    }
 
     fn soon(ms: u32) -> WaitMode {
         MODE.timeout(msecs_to_jiffies(ms))

@@ -153,11 +153,12 @@ impl Keyed for Table {
     fn wake(&self, key: usize) {
         let there = &self.there[key];
 
-        there.store(true, Relaxed);
-        if self.table.notify(Address::of(there)) > 0 {
+        self.table.with(Address::of(there), |bucket| {
             // Who is woken has it.
-            there.store(false, Relaxed);
-        }
+            if bucket.wake_up().shared == 0 {
+                there.store(true, Relaxed);
+            }
+        });
     }
 }
 
