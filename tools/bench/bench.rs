@@ -92,6 +92,7 @@ impl Bench {
         // What the boot has left to be done in the background costs as much as what is measured.
         fsleep(Delta::from_secs(5));
 
+        let mut measured = 0;
         for (letter, workload) in WORKLOADS {
             if !params.has_workload(letter) {
                 continue;
@@ -100,9 +101,13 @@ impl Bench {
             let ret = workload(&params, &mut results);
 
             results.print();
+            measured += results.len();
             if let Err(error) = ret {
                 pr_err!("error workload={letter}: {error:?}\n");
             }
+        }
+        if measured == 0 {
+            pr_err!("error: nothing was measured: none of workloads= has one of sides=\n");
         }
         pr_info!("finished\n");
         Ok(())

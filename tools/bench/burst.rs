@@ -2,13 +2,16 @@
 
 //! Workload b: the staircase of workload a in one burst.
 //!
-//! `n` tasks wait in workers, and `n` threads each for the cookie of one. All tasks are let go, in
-//! cookie order, without a pause. Measured is the time from the first one that is let go to the
-//! moment when the last waiter has returned from its wait. In it is, for each task: the wake-up of
-//! its worker, which returns from the function, ends the task and wakes waiters; and the switches to
-//! worker and waiter. All forms have the same tasks, and let them go in the same way, so that what is
-//! different is what a form does to end a task and to release a waiter. On the side `token` there is
-//! no worker: the thread that lets go ends each task itself, which leaves the wake-ups alone.
+//! `n` tasks wait in workers, at one gate, and `n` threads each for the cookie of one. Measured is the
+//! time from the opening of the gate to the moment when the last waiter has returned from its wait.
+//! Opening it makes all workers runnable before any of them runs, in cookie order: the kernel's side
+//! is slower still if tasks are let go one by one, since more waiters run, in vain, in between.
+//!
+//! In the time is, for each task: the wake-up of its worker, which returns from the function, ends the
+//! task and wakes waiters; and the switches to worker and waiter. All forms have the same tasks, and
+//! let them go in the same way, so that what is different is what a form does to end a task and to
+//! release a waiter. On the side `token` there is no worker: one thread ends all tasks, in cookie
+//! order, which leaves the wake-ups alone.
 //!
 //! The kernel runs 1024 tasks at a time, and a domain 2048; of a larger `n` the rest starts, and ends
 //! at once, as those before them end.

@@ -105,6 +105,11 @@ impl Results {
         pr_info!("skip workload={workload} side={side} n={n} reason=\"{reason}\"\n");
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Writes all results to the kernel's log, and gives the consoles time to follow.
     pub(crate) fn print(&self) {
         let workload = self.workload;
