@@ -113,7 +113,8 @@ impl Runner {
             // Acquire: what its last user has done to it is done.
             match FREE.cmpxchg(free, removals | next, Acquire) {
                 Ok(_) => return Some(runner),
-                Err(other) => free = other,
+                // Not what the exchange has found: failing, it acquires nothing.
+                Err(_) => free = FREE.load(Acquire),
             }
         }
     }

@@ -10,10 +10,14 @@ mod context;
 mod cookie;
 #[path = "../../../rust/domain/executor.rs"]
 pub mod executor;
+#[path = "../../../rust/domain/modules.rs"]
+mod modules;
 #[path = "../../../rust/domain/order.rs"]
 mod order;
 #[path = "../../../rust/domain/pending.rs"]
 pub mod pending;
+#[path = "../../../rust/domain/runner.rs"]
+pub mod runner;
 #[path = "../../../rust/domain/running.rs"]
 mod running;
 #[path = "../../../rust/domain/task.rs"]
@@ -21,6 +25,8 @@ pub mod task;
 
 #[path = "scenarios/domain.rs"]
 pub mod scenarios;
+#[path = "scenarios/runner.rs"]
+pub mod runners;
 #[path = "scenarios/spawn.rs"]
 pub mod spawned;
 
@@ -41,7 +47,13 @@ use cookie::AllBelow;
 use kernel::{
     error::Result,
     prelude::*,
-    sync::LockClassKey, //
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        LockClassKey, //
+    },
 };
 use pending::Pending;
 use running::Run;
@@ -59,6 +71,7 @@ include!(concat!(env!("OUT_DIR"), "/domain_items.rs"));
 
 pub struct AsyncDomain {
     queue: WaitQueue<State, AllBelow>,
+    owner: Atomic<*mut ffi::module>,
 }
 
 pub struct Placed<'a> {
@@ -66,34 +79,12 @@ pub struct Placed<'a> {
     node: c_int,
 }
 
-/// References on modules: that a module stays is not what is modelled.
-mod modules {
-    use super::AsyncDomain;
-    use crate::ffi;
-    use kernel::prelude::*;
-
-    #[derive(Clone, Copy)]
-    pub struct KeptRefs;
-    pub struct ModuleRefs;
-
-    impl KeptRefs {
-        pub const NONE: Self = Self;
+/// No module is coming.
+mod registry {
+    pub fn locked<R>(f: impl FnOnce() -> R) -> R {
+        f()
     }
-
-    impl ModuleRefs {
-        pub fn none() -> Self {
-            Self
-        }
-        pub unsafe fn get(_module: *mut ffi::module, _domain: &AsyncDomain) -> Result<Self> {
-            Ok(Self)
-        }
-        pub fn into_kept(self) -> KeptRefs {
-            KeptRefs
-        }
-        pub unsafe fn from_kept(_module: *mut ffi::module, _kept: KeptRefs) -> Self {
-            Self
-        }
-    }
+    pub fn leave(_domain: &super::AsyncDomain) {}
 }
 
 mod own {
@@ -123,10 +114,17 @@ mod scope {
 impl AsyncDomain {
     /// Makes a domain that lives until [`Self::end`].
     pub fn begin() -> &'static Self {
+        Self::begin_of(ptr::null_mut())
+    }
+
+    /// Makes a domain of a module.
+    pub fn begin_of(owner: *mut ffi::module) -> &'static Self {
         let domain = world::allocate::<Self>("a domain");
         let state = State {
             pending: Pending::new(),
+            runner: None,
             unfinished: 0,
+            shared: 0,
             limit: 8,
             submitted: 0,
             error: None,
@@ -142,23 +140,18 @@ impl AsyncDomain {
                 c"model",
                 LockClassKey::key(),
             );
+            (&raw mut (*domain).owner).write(Atomic::new(owner));
+            (*domain).owner();
             &*domain
         }
     }
 
-    /// What `drop` does, outside of the domain's own tasks.
-    pub fn end(&self) {
-        self.close();
-        self.wait_unused();
+    /// Drops the domain.
+    pub fn end(&'static self) {
+        // SAFETY: The scenario uses it no more; the memory stays.
+        unsafe { ptr::drop_in_place(ptr::from_ref(self).cast_mut()) };
         world::frame_ends(crate::model::sched::current());
         world::memory_ends((self as *const Self).addr());
-    }
-
-    pub fn anywhere(&self) -> Placed<'_> {
-        Placed {
-            domain: self,
-            node: ffi::NUMA_NO_NODE,
-        }
     }
 
     /// Waits, in a frame of its own.
@@ -171,6 +164,14 @@ impl AsyncDomain {
     pub fn counts(&self) -> crate::wait::Counts {
         self.queue.with(|state| state.counts())
     }
+
+    fn lockdep_drain(&self) {}
+
+    fn take_error(&self) -> Option<(Cookie, Error)> {
+        None
+    }
+
+    fn log_unseen_error(_cookie: Cookie, _error: Error) {}
 
     unsafe fn lockdep_task<R>(_this: *const Self, f: impl FnOnce() -> R) -> R {
         f()

@@ -24,6 +24,7 @@ use model::ffi;
 mod queue;
 
 mod domain;
+mod keyed;
 mod scenarios;
 mod wait;
 

@@ -11,7 +11,10 @@ pub mod prelude {
         Error,
         Result, //
     };
-    pub use super::init::PinInit;
+    pub use super::{
+        alloc::KVVec,
+        init::PinInit, //
+    };
     pub use crate::{
         pr_warn,
         CStr,
@@ -82,7 +85,7 @@ impl CStrExt for CStr {
 
 #[macro_export]
 macro_rules! pr_warn {
-    ($($t:tt)*) => { eprint!($($t)*) };
+    ($($t:tt)*) => {{ let _ = format_args!($($t)*); }};
 }
 
 #[macro_export]
@@ -131,8 +134,47 @@ pub mod time {
 }
 
 pub mod alloc {
+    use super::error::Result;
+    use core::{
+        mem::MaybeUninit,
+        ops::Deref, //
+    };
+
     #[derive(Clone, Copy)]
     pub struct Flags;
+
+    /// A vector of a fixed capacity.
+    pub struct KVVec<T>(Vec<T>);
+
+    impl<T> KVVec<T> {
+        pub fn with_capacity(capacity: usize, _flags: Flags) -> Result<Self> {
+            Ok(Self(Vec::with_capacity(capacity)))
+        }
+        pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<T>] {
+            self.0.spare_capacity_mut()
+        }
+        pub unsafe fn inc_len(&mut self, additional: usize) {
+            // SAFETY: By the caller's promise.
+            unsafe { self.0.set_len(self.0.len() + additional) };
+        }
+    }
+
+    impl<T> Deref for KVVec<T> {
+        type Target = [T];
+
+        fn deref(&self) -> &[T] {
+            &self.0
+        }
+    }
+
+    impl<'a, T> IntoIterator for &'a KVVec<T> {
+        type Item = &'a T;
+        type IntoIter = core::slice::Iter<'a, T>;
+
+        fn into_iter(self) -> Self::IntoIter {
+            self.0.iter()
+        }
+    }
 }
 
 pub mod sync {
@@ -150,6 +192,11 @@ pub mod sync {
     }
 
     pub use crate::model::atomic::Refcount;
+
+    /// No module goes while its tasks are submitted.
+    pub mod rcu {
+        pub fn read_lock() {}
+    }
 
     pub mod atomic {
         pub use crate::model::atomic::Atomic;

@@ -56,8 +56,9 @@ impl<T> Bits for *mut T {
     }
 }
 
-/// An atomic that may be `static`: loom's is made when it is first used in an execution, which counts as
-/// a write. So whoever makes something that others will see uses its atomics once.
+/// An atomic: loom's is made when it is first used in an execution. In memory that comes and goes, this
+/// counts as a write, so whoever makes something that others will see uses its atomics once. For what is
+/// static, loom's was made when the execution began; it holds the difference to the initial value.
 pub struct Atomic<T> {
     initial: T,
     /// The execution, and the number of loom's atomic in it.
@@ -78,8 +79,17 @@ impl<T: Bits> Atomic<T> {
     }
 
     fn inner(&self) -> Rc<AtomicU64> {
-        world::touch(self as *const Self as usize);
-        world::atomic(&self.place, self.initial.to_bits())
+        let address = self as *const Self as usize;
+        world::touch(address);
+        world::atomic(&self.place, address)
+    }
+
+    fn encode(&self, value: T) -> u64 {
+        value.to_bits().wrapping_sub(self.initial.to_bits())
+    }
+
+    fn decode(&self, bits: u64) -> T {
+        T::from_bits(bits.wrapping_add(self.initial.to_bits()))
     }
 
     pub fn load(&self, order: Order) -> T {
@@ -87,7 +97,7 @@ impl<T: Bits> Atomic<T> {
             Order::Acquire => Acquire,
             _ => Relaxed,
         };
-        T::from_bits(self.inner().load(order))
+        self.decode(self.inner().load(order))
     }
 
     pub fn store(&self, value: T, order: Order) {
@@ -95,7 +105,7 @@ impl<T: Bits> Atomic<T> {
             Order::Release => Release,
             _ => Relaxed,
         };
-        self.inner().store(value.to_bits(), order);
+        self.inner().store(self.encode(value), order);
     }
 
     /// A read-modify-write operation. `Full` is weaker here than in the kernel, where it is a full barrier
@@ -120,21 +130,25 @@ impl<T: Bits> Atomic<T> {
             Order::Full => AcqRel,
         };
         inner
-            .compare_exchange(old.to_bits(), new.to_bits(), success, Relaxed)
-            .map(T::from_bits)
-            .map_err(T::from_bits)
+            .compare_exchange(self.encode(old), self.encode(new), success, Relaxed)
+            .map(|bits| self.decode(bits))
+            .map_err(|bits| self.decode(bits))
     }
 
     pub fn xchg(&self, new: T, order: Order) -> T {
-        T::from_bits(self.rmw(order, |inner, order| inner.swap(new.to_bits(), order)))
+        self.decode(self.rmw(order, |inner, order| inner.swap(self.encode(new), order)))
     }
 
     pub fn fetch_add(&self, n: T, order: Order) -> T {
-        T::from_bits(self.rmw(order, |inner, order| inner.fetch_add(n.to_bits(), order)))
+        self.decode(self.rmw(order, |inner, order| inner.fetch_add(n.to_bits(), order)))
     }
 
     pub fn add(&self, n: T, order: Order) {
         self.fetch_add(n, order);
+    }
+
+    pub fn fetch_sub(&self, n: T, order: Order) -> T {
+        self.decode(self.rmw(order, |inner, order| inner.fetch_sub(n.to_bits(), order)))
     }
 }
 
@@ -155,9 +169,7 @@ impl Refcount {
 
     /// Release, and acquire if it is the last one.
     pub fn dec_and_test(&self) -> bool {
-        let old = self.0.rmw(Order::Release, |inner, order| {
-            inner.fetch_sub(1, order) as i32
-        });
+        let old = self.0.fetch_sub(1, Order::Release);
         assert!(old > 0, "a reference was dropped twice");
         if old == 1 {
             fence(Acquire);

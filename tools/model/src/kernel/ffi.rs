@@ -12,6 +12,10 @@
 #![allow(non_camel_case_types)]
 
 use super::{
+    atomic::{
+        Atomic,
+        Order, //
+    },
     is_broken,
     sched,
     workqueue,
@@ -43,9 +47,15 @@ pub use super::sched::{
 // --- Types ---------------------------------------------------------------------------------------
 
 pub struct task_struct;
-pub struct module;
 pub struct lockdep_map;
 pub struct workqueue_struct;
+
+/// What a module's memory is.
+pub struct module {
+    pub state: c_uint,
+    /// With one that the module loader has (`MODULE_REF_BASE`).
+    refs: Atomic<i32>,
+}
 
 #[repr(C)]
 pub struct list_head {
@@ -113,6 +123,64 @@ pub unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
 
 pub const fn this_module() -> *mut module {
     ptr::null_mut()
+}
+
+// --- Modules (kernel/module/main.c) --------------------------------------------------------------------
+
+pub const module_state_MODULE_STATE_LIVE: c_uint = 0;
+pub const module_state_MODULE_STATE_COMING: c_uint = 1;
+
+/// Loads a module.
+pub fn load_module() -> *mut module {
+    let module = world::allocate::<module>("a module");
+    // SAFETY: The memory is ours.
+    unsafe {
+        module.write(module {
+            state: module_state_MODULE_STATE_LIVE,
+            refs: Atomic::new(1),
+        });
+        (*module).refs.load(Order::Relaxed);
+    }
+    module
+}
+
+/// `delete_module()`: unloads a module; `false` if it is in use.
+pub fn unload_module(module: *mut module) -> bool {
+    world::touch(module.addr());
+    // SAFETY: The memory stays. (The kernel's orders: `atomic_sub_return()` is fully ordered.)
+    let unused = unsafe { (*module).refs.cmpxchg(1, 0, Order::Full) }.is_ok();
+    if unused {
+        world::memory_ends(module.addr());
+    }
+    unused
+}
+
+pub unsafe fn try_module_get(module: *mut module) -> bool {
+    if module.is_null() {
+        return true;
+    }
+    world::touch(module.addr());
+    // SAFETY: By the contract of the kernel's function.
+    let refs = unsafe { &(*module).refs };
+    let mut n = refs.load(Order::Relaxed);
+    loop {
+        if n == 0 {
+            return false;
+        }
+        match refs.cmpxchg(n, n + 1, Order::Relaxed) {
+            Ok(_) => return true,
+            Err(other) => n = other,
+        }
+    }
+}
+
+pub unsafe fn module_put(module: *mut module) {
+    if !module.is_null() {
+        world::touch(module.addr());
+        // SAFETY: By the contract of the kernel's function, which gives release at least.
+        let old = unsafe { (*module).refs.fetch_sub(1, Order::Release) };
+        assert!(old > 1, "a reference on a module was put twice");
+    }
 }
 
 // --- Locks ---------------------------------------------------------------------------------------

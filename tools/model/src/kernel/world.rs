@@ -61,11 +61,16 @@ struct World {
     execution: u64,
     memory: Vec<Memory>,
     atomics: Vec<Rc<AtomicU64>>,
+    /// For what is static, or in a frame.
+    statics: Vec<Rc<AtomicU64>>,
     links: HashMap<usize, Rc<Links>>,
     locks: HashMap<usize, Rc<Lock>>,
     threads: Vec<Rc<Thread>>,
     works: Rc<Works>,
 }
+
+/// How many atomics that are static a scenario uses.
+const STATICS: usize = 16;
 
 thread_local! {
     static EXECUTIONS: Cell<u64> = const { Cell::new(0) };
@@ -84,6 +89,7 @@ pub fn begin() {
         execution,
         memory: Vec::new(),
         atomics: Vec::new(),
+        statics: (0..STATICS).map(|_| Rc::default()).collect(),
         links: HashMap::new(),
         locks: HashMap::new(),
         threads: Vec::new(),
@@ -210,11 +216,14 @@ pub fn frame_ends(thread: usize) {
     }
 }
 
-/// Loom's atomic for one of ours, made with a value if it is used for the first time.
-pub fn atomic(place: &Cell<(u64, usize)>, initial: u64) -> Rc<AtomicU64> {
+/// Loom's atomic for one of ours, which is 0 when it is used for the first time.
+pub fn atomic(place: &Cell<(u64, usize)>, address: usize) -> Rc<AtomicU64> {
+    let is_static = !is_memory(address);
     with(|world| {
         if place.get().0 != world.execution {
-            world.atomics.push(Rc::new(AtomicU64::new(initial)));
+            let spare = if is_static { world.statics.pop() } else { None };
+            let atomic = spare.unwrap_or_else(|| Rc::new(AtomicU64::new(0)));
+            world.atomics.push(atomic);
             place.set((world.execution, world.atomics.len() - 1));
         }
         world.atomics[place.get().1].clone()

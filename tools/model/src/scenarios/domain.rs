@@ -10,7 +10,8 @@ use super::{
     },
     AsyncDomain,
     Context,
-    Cookie, //
+    Cookie,
+    Placed, //
 };
 use crate::{
     ffi,
@@ -70,7 +71,7 @@ impl Token {
         unsafe {
             node.write(Node::new(0));
             (*node).has(0);
-            domain.link(node, || ()).unwrap();
+            domain.link(node, |_| ()).unwrap();
         }
         Self { domain, node }
     }
@@ -93,16 +94,16 @@ type Part = Option<Box<dyn FnOnce(&Context<'_>)>>;
 
 /// A task; what it runs is apart, since it may run when the task's memory is gone.
 #[repr(C)]
-struct Job {
+pub struct Job {
     task: Task,
     parts: RefCell<(Part, Part)>,
     discarded: Log,
 }
 
 impl Job {
-    const TASK: Ops = Self::ops(None, false);
-    const ORDERED: Ops = Self::ops(Some(Self::retire), false);
-    const ITEM: Ops = Self::ops(None, true);
+    pub const TASK: Ops = Self::ops(None, false);
+    pub const ORDERED: Ops = Self::ops(Some(Self::retire), false);
+    pub const ITEM: Ops = Self::ops(None, true);
 
     const fn ops(retire: Option<unsafe fn(NonNull<Task>, &Context<'_>)>, callers: bool) -> Ops {
         Ops {
@@ -114,7 +115,7 @@ impl Job {
         }
     }
 
-    fn new(
+    pub fn new(
         ops: &'static Ops,
         run: impl FnOnce(&Context<'_>) + 'static,
         retire: impl FnOnce(&Context<'_>) + 'static,
@@ -162,9 +163,15 @@ impl Job {
         job.discarded.add(0);
     }
 
-    fn submit(task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
+    /// The task stands in line.
+    pub fn submit(task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
+        Self::submit_on(ffi::NUMA_NO_NODE, task, domain)
+    }
+
+    /// The task is queued by its own work item, if it is for some node.
+    fn submit_on(node: c_int, task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
         // SAFETY: The task is ours.
-        unsafe { domain.anywhere().submit_task(task, ptr::null()) }
+        unsafe { Placed { domain, node }.submit_task(task, ptr::null()) }
     }
 }
 
@@ -294,20 +301,29 @@ pub fn item() {
 /// A task in the caller's memory is submitted again while a worker begins with it: either it is still
 /// queued, or it is claimed, and all that the worker has done to it is over.
 pub fn item_again() {
+    again(ffi::NUMA_NO_NODE);
+}
+
+/// The same, for one that is queued by its own work item.
+pub fn item_again_placed() {
+    again(0);
+}
+
+fn again(node: c_int) {
     let domain = AsyncDomain::begin();
     let log = Log::new();
     let l = log.clone();
     let task = Job::new(&Job::ITEM, move |_| l.add(1), |_| ());
     // SAFETY: The task is valid.
     assert!(unsafe { Task::claim(task) });
-    Job::submit(task, domain).unwrap();
+    Job::submit_on(node, task, domain).unwrap();
     let worker = sched::spawn(workqueue::run_one);
 
     // SAFETY: As above.
     if unsafe { Task::claim(task) } {
         let l = log.clone();
         Job::of(task).parts.borrow_mut().0 = Some(Box::new(move |_| l.add(2)));
-        Job::submit(task, domain).unwrap();
+        Job::submit_on(node, task, domain).unwrap();
         worker.join();
         workqueue::run_rest();
         assert_eq!(log.get().len(), 2);
@@ -321,12 +337,21 @@ pub fn item_again() {
 
 /// A task is cancelled while a worker begins with it: it runs, or is dropped.
 pub fn cancel() {
+    cancel_on(ffi::NUMA_NO_NODE);
+}
+
+/// The same, for one that is queued by its own work item.
+pub fn cancel_placed() {
+    cancel_on(0);
+}
+
+fn cancel_on(node: c_int) {
     let domain = AsyncDomain::begin();
     let ran = Log::new();
     let r = ran.clone();
     let task = Job::new(&Job::TASK, move |_| r.add(1), |_| ());
     let d = Job::of(task).discarded.clone();
-    let cookie = Job::submit(task, domain).unwrap();
+    let cookie = Job::submit_on(node, task, domain).unwrap();
     let worker = sched::spawn(workqueue::run_rest);
 
     let cancelled = domain.cancel(cookie);

@@ -7,9 +7,13 @@
 mod future;
 pub mod wait;
 
-use crate::domain::{
-    scenarios as domain,
-    spawned, //
+use crate::{
+    domain::{
+        runners as runner,
+        scenarios as domain,
+        spawned, //
+    },
+    keyed::scenarios as keyed, //
 };
 
 pub struct Scenario {
@@ -55,7 +59,23 @@ pub const ALL: &[Scenario] = &[
     all("domain-ordered-behind-token", domain::ordered_behind_token),
     all("domain-item", domain::item),
     all("domain-item-again", domain::item_again),
+    all("domain-item-again-placed", domain::item_again_placed),
     all("domain-cancel", domain::cancel),
+    all("domain-cancel-placed", domain::cancel_placed),
+    bounded("runner-line", 3, runner::line),
+    bounded("runner-ordered", 2, runner::ordered),
+    bounded("runner-items", 2, runner::items),
+    bounded("runner-submission", 2, runner::submission),
+    bounded("runner-cancel-last", 2, runner::cancel_last),
+    bounded("runner-cancel-and-submit", 2, runner::cancel_and_submit),
+    bounded("runner-parallel", 3, runner::parallel),
+    bounded("runner-free-list", 3, runner::free_list),
+    bounded("domain-owner", 3, runner::owner),
+    all("domain-owner-item", runner::owner_item),
+    bounded("domain-owner-again", 3, runner::owner_again),
+    bounded("domain-owner-detached", 3, runner::owner_detached),
+    all("keyed-notify", keyed::notify),
+    bounded("keyed-notify-two", 3, keyed::notify_two),
     bounded("spawn-woken", 5, spawned::woken),
     all("spawn-cancelled", spawned::cancelled),
 ];

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The runner of a domain, on the queue and off it, and the module that its tasks share.
+
+use super::{
+    scenarios::{
+        Job,
+        Log, //
+    },
+    task::{
+        Ops,
+        Task, //
+    },
+    AsyncDomain,
+    Cookie, //
+};
+use crate::{
+    ffi,
+    model::{
+        sched,
+        workqueue,
+        world, //
+    },
+};
+use loom::sync::{
+    Condvar,
+    Mutex, //
+};
+use std::{
+    ptr::{
+        self,
+        NonNull, //
+    },
+    rc::Rc, //
+};
+
+/// What must be true of a domain whenever its lock is free.
+fn check(domain: &AsyncDomain) {
+    domain.queue.with(|state| {
+        assert_eq!(
+            state.runner.is_some(),
+            state.pending.in_line() > 0,
+            "a runner is on the queue if and only if somebody stands in line"
+        );
+    });
+}
+
+/// Called by a task: those with lower cookies have begun.
+fn check_begun(domain: &AsyncDomain, cookie: Cookie) {
+    check(domain);
+    domain.queue.with(|state| {
+        let next = state.pending.next_in_line();
+        // SAFETY: Nodes in the list are valid.
+        let next = next.map(|node| unsafe { node.as_ref() }.cookie());
+        assert!(
+            next.is_none_or(|next| next > cookie),
+            "a task began before one with a lower cookie"
+        );
+    });
+}
+
+/// Submits a task that says when it has run.
+fn submit(domain: &'static AsyncDomain, ops: &'static Ops) -> (NonNull<Task>, Cookie, Log) {
+    let log = Log::new();
+    let l = log.clone();
+    let task = Job::new(
+        ops,
+        move |context| {
+            check_begun(domain, context.cookie());
+            l.add(1);
+        },
+        |_| (),
+    );
+    let cookie = Job::submit(task, domain).unwrap();
+    (task, cookie, log)
+}
+
+fn workers() -> [sched::Started<()>; 2] {
+    [(); 2].map(|()| sched::spawn(workqueue::serve))
+}
+
+fn end(workers: impl IntoIterator<Item = sched::Started<()>>) {
+    workqueue::stop();
+    for worker in workers {
+        worker.join();
+    }
+}
+
+/// Three tasks, two workers: each is run once, and the domain is dropped as soon as it is empty, maybe while
+/// a worker begins with the runner.
+pub fn line() {
+    let domain = AsyncDomain::begin();
+    let logs = [(); 3].map(|()| submit(domain, &Job::TASK).2);
+    let workers = workers();
+
+    domain.end();
+    for log in &logs {
+        assert_eq!(log.get(), [1]);
+    }
+    end(workers);
+}
+
+/// The same, with ordered tasks, which leave the line before they finish.
+pub fn ordered() {
+    let domain = AsyncDomain::begin();
+    let logs = [(); 3].map(|()| submit(domain, &Job::ORDERED).2);
+    let workers = workers();
+
+    domain.end();
+    for log in &logs {
+        assert_eq!(log.get(), [1]);
+    }
+    end(workers);
+}
+
+/// The same, with tasks in the caller's memory, whose places move to the workers' frames.
+pub fn items() {
+    let domain = AsyncDomain::begin();
+    let jobs = [(); 3].map(|()| submit(domain, &Job::ITEM));
+    let workers = workers();
+
+    domain.end();
+    for (task, _, log) in &jobs {
+        assert_eq!(log.get(), [1]);
+        world::memory_ends(task.as_ptr().addr());
+    }
+    end(workers);
+}
+
+/// Tasks are submitted while a worker finishes others, and takes the next.
+pub fn submission() {
+    let domain = AsyncDomain::begin();
+    let first = submit(domain, &Job::TASK).2;
+    let workers = workers();
+
+    let second = submit(domain, &Job::TASK).2;
+    check(domain);
+    let third = submit(domain, &Job::TASK).2;
+    domain.end();
+    for log in [first, second, third] {
+        assert_eq!(log.get(), [1]);
+    }
+    end(workers);
+}
+
+/// The last in line is cancelled while workers begin with the runner; then the domain is dropped.
+pub fn cancel_last() {
+    let domain = AsyncDomain::begin();
+    let first = submit(domain, &Job::TASK).2;
+    let (_, cookie, last) = submit(domain, &Job::TASK);
+    let workers = workers();
+
+    let cancelled = domain.cancel(cookie);
+    check(domain);
+    domain.end();
+    assert_eq!(first.get(), [1]);
+    assert_eq!(last.get().len(), if cancelled { 0 } else { 1 });
+    end(workers);
+}
+
+/// The only one in line is cancelled, and another one comes: it calls a worker again.
+pub fn cancel_and_submit() {
+    let domain = AsyncDomain::begin();
+    let (_, cookie, first) = submit(domain, &Job::TASK);
+    let workers = workers();
+
+    let cancelled = domain.cancel(cookie);
+    let next = submit(domain, &Job::TASK).2;
+    domain.end();
+    assert_eq!(first.get().len(), if cancelled { 0 } else { 1 });
+    assert_eq!(next.get(), [1]);
+    end(workers);
+}
+
+/// A task waits for one that is submitted after it has begun: another worker begins with that.
+pub fn parallel() {
+    let domain = AsyncDomain::begin();
+    let gate = Rc::new((Mutex::new(false), Condvar::new()));
+    let g = gate.clone();
+    let waits = Job::new(
+        &Job::TASK,
+        move |_| {
+            let mut open = g.0.lock().unwrap();
+            while !*open {
+                open = g.1.wait(open).unwrap();
+            }
+        },
+        |_| (),
+    );
+    let opens = Job::new(
+        &Job::TASK,
+        move |_| {
+            *gate.0.lock().unwrap() = true;
+            gate.1.notify_one();
+        },
+        |_| (),
+    );
+    Job::submit(waits, domain).unwrap();
+    let workers = workers();
+
+    Job::submit(opens, domain).unwrap();
+    domain.end();
+    end(workers);
+}
+
+/// Runners are taken from the stack of free ones, and given back, while somebody is about to take one.
+pub fn free_list() {
+    let domains = [(); 4].map(|()| AsyncDomain::begin());
+    let [slow, cancelled, kept, last] = domains;
+    let other = sched::spawn(move || submit(slow, &Job::TASK).2);
+
+    let (_, cookie, first) = submit(cancelled, &Job::TASK);
+    let second = submit(kept, &Job::TASK).2;
+    assert!(cancelled.cancel(cookie));
+    let mut logs = vec![second, other.join()];
+    logs.push(submit(last, &Job::TASK).2);
+    workqueue::run_rest();
+    assert!(first.get().is_empty());
+    for log in logs {
+        assert_eq!(log.get(), [1]);
+    }
+    for domain in domains {
+        domain.end();
+    }
+}
+
+// --- The owner -----------------------------------------------------------------------------------
+
+/// A task whose code is in a module, which it uses until its end.
+fn task_of(module: *mut ffi::module, run: impl FnOnce() + 'static) -> NonNull<Task> {
+    of_module(module, Job::TASK, run)
+}
+
+fn of_module(module: *mut ffi::module, ops: Ops, run: impl FnOnce() + 'static) -> NonNull<Task> {
+    Job::new(
+        Box::leak(Box::new(Ops { module, ..ops })),
+        move |_| {
+            run();
+            world::touch(module.addr());
+        },
+        |_| (),
+    )
+}
+
+/// Two tasks share the reference that their domain holds on its owner, which somebody tries to unload; the
+/// domain is leaked as far as the owner knows.
+pub fn owner() {
+    let module = ffi::load_module();
+    let domain = AsyncDomain::begin_of(module);
+    Job::submit(task_of(module, || ()), domain).unwrap();
+    Job::submit(task_of(module, || ()), domain).unwrap();
+    let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
+
+    let unloaded = ffi::unload_module(module);
+    for worker in workers {
+        worker.join();
+    }
+    assert!(unloaded || ffi::unload_module(module));
+    domain.end();
+}
+
+/// The same, with a task in the caller's memory, whose place moves.
+pub fn owner_item() {
+    let module = ffi::load_module();
+    let domain = AsyncDomain::begin_of(module);
+    let task = of_module(module, Job::ITEM, || ());
+    Job::submit(task, domain).unwrap();
+    let worker = sched::spawn(workqueue::run_one);
+
+    let unloaded = ffi::unload_module(module);
+    worker.join();
+    assert!(unloaded || ffi::unload_module(module));
+    domain.end();
+    world::memory_ends(task.as_ptr().addr());
+}
+
+/// A task of an owner comes while the last one that shares the reference leaves.
+pub fn owner_again() {
+    let module = ffi::load_module();
+    let domain = AsyncDomain::begin_of(module);
+    Job::submit(task_of(module, || ()), domain).unwrap();
+    let worker = sched::spawn(workqueue::run_one);
+
+    Job::submit(task_of(module, || ()), domain).unwrap();
+    let unloaded = ffi::unload_module(module);
+    worker.join();
+    workqueue::run_rest();
+    assert!(unloaded || ffi::unload_module(module));
+    domain.end();
+}
+
+/// A task drops its domain, which another one uses; from then on it has its own reference on the owner.
+pub fn owner_detached() {
+    let module = ffi::load_module();
+    let domain = AsyncDomain::begin_of(module);
+    Job::submit(task_of(module, || domain.end()), domain).unwrap();
+    Job::submit(task_of(module, || ()), domain).unwrap();
+    let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
+
+    let unloaded = ffi::unload_module(module);
+    for worker in workers {
+        worker.join();
+    }
+    assert!(unloaded || ffi::unload_module(module));
+}
