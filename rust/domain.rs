@@ -34,8 +34,8 @@
 //! # Context
 //!
 //! What may be called *in any context* may be called with interrupts off and in hard interrupts. With
-//! `PREEMPT_RT`, where a wait queue's lock sleeps, hard interrupts are left out, but for the finishing
-//! of a [`Token`], which a worker then does.
+//! `PREEMPT_RT`, where a wait queue's lock sleeps, it may be called where a sleeping lock may be taken,
+//! but a [`Token`] or [`ItemToken`] may be finished anywhere: a worker does what cannot be done there.
 //!
 //! # Lockdep
 //!

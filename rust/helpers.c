@@ -39,9 +39,9 @@ bool async_domain_helper_in_task(void)
 	return in_task();
 }
 
-bool async_domain_helper_in_hardirq(void)
+bool async_domain_helper_preemptible(void)
 {
-	return in_hardirq();
+	return preemptible();
 }
 
 void async_domain_helper_cond_resched(void)

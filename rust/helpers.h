@@ -17,7 +17,7 @@ void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigne
 void async_domain_helper_set_current_state(unsigned int state);
 bool async_domain_helper_signal_pending_state(unsigned int state);
 bool async_domain_helper_in_task(void);
-bool async_domain_helper_in_hardirq(void);
+bool async_domain_helper_preemptible(void);
 void async_domain_helper_cond_resched(void);
 
 void async_domain_helper_synchronize_rcu_tasks(void);

@@ -18,9 +18,9 @@
 //! its tasks in cookie order (see `domain/runner.rs`), so that in each domain that has a place the lowest
 //! unfinished task has one, and has nobody to wait for. Whoever has finished a task begins the next one
 //! of the domain, or leaves the place to others. Tasks that wait for anything else, such as later tasks
-//! or tasks of other domains, can exhaust the places. So can tasks that are asked to run on a node: they
-//! are items of their own, which the workqueue begins in their order only if they go to the same pool
-//! of workers.
+//! or tasks of other domains, can exhaust the places. So can tasks that are asked to run on a node, and
+//! all if runners have run out: they are items of their own, which the workqueue begins in their order
+//! only if they go to the same pool of workers.
 //!
 //! The queues have no rescuer (`WQ_MEM_RECLAIM`): do not use them on the way to free memory.
 //!

@@ -198,13 +198,16 @@ where
     /// Counts as finished from now on; then the item is dropped. Dropping the token does the same.
     ///
     /// May be called in any context in which the item can be dropped, hard interrupts included.
+    ///
+    /// The module of the item is not held while the item is dropped: as with any interrupt handler, it
+    /// must stop whoever calls this before it goes. To drain the domain is not enough.
     #[inline]
     pub fn finish(self) {
         drop(self)
     }
 
     /// Counts as finished from now on; gives the item back. With `PREEMPT_RT`, the lock of the domain
-    /// sleeps, and this must not be called in hard interrupts.
+    /// sleeps, and this must not be called where that is not allowed.
     #[inline]
     pub fn into_item(self) -> P {
         let this = ManuallyDrop::new(self);
@@ -240,7 +243,7 @@ where
         #[cfg(CONFIG_PREEMPT_RT)]
         // SAFETY: It may always be called. A worker finishes it, and drops the item before that.
         unsafe {
-            if crate::ffi::in_hardirq() {
+            if !crate::ffi::preemptible() {
                 return Task::retire_elsewhere(self.task);
             }
         }
@@ -275,6 +278,7 @@ mod tests {
     #[pin_data(PinnedDrop)]
     struct Command {
         runs: Arc<Atomic<i32>>,
+        stopped: Atomic<bool>,
         drops: Arc<Atomic<i32>>,
         #[pin]
         header: TaskHeader<Self>,
@@ -287,8 +291,9 @@ mod tests {
     impl TaskItem for Command {
         type Pointer = Arc<Self>;
 
-        fn run(this: Arc<Self>, _context: &Context<'_>) {
+        fn run(this: Arc<Self>, context: &Context<'_>) {
             this.runs.add(1, Relaxed);
+            this.stopped.store(context.should_stop(), Relaxed);
         }
     }
 
@@ -308,7 +313,12 @@ mod tests {
         let drops = Arc::new(Atomic::new(0), GFP_KERNEL)?;
 
         Arc::pin_init(
-            pin_init!(Command { runs, drops, header <- TaskHeader::new() }),
+            pin_init!(Command {
+                runs,
+                stopped: Atomic::new(false),
+                drops,
+                header <- TaskHeader::new(),
+            }),
             GFP_KERNEL,
         )
     }
@@ -336,6 +346,8 @@ mod tests {
         domain.submit(command.clone())?;
         domain.synchronize_full()?;
         assert_eq!(command.runs.load(Relaxed), 1);
+        // Nobody has cancelled that one.
+        assert!(!command.stopped.load(Relaxed));
         Ok(())
     }
 

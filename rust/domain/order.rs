@@ -189,8 +189,10 @@ impl AsyncDomain {
         // SAFETY: By the caller's promise. The task that is to be retired belongs to us, and was
         // left by its worker when it became ready.
         unsafe {
-            if let Next::Retire(task) = self.finish(node, ptr::null_mut()) {
-                Task::retire_elsewhere(task);
+            match self.finish(node, ptr::null_mut()) {
+                Next::Retire(task) => Task::retire_elsewhere(task),
+                // Without a spare node nothing is begun.
+                Next::Run(_) | Next::Nothing => (),
             }
         }
     }

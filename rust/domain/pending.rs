@@ -204,6 +204,7 @@ impl Pending {
             (*node).prev = self.last;
             (*node).next = ptr::null_mut();
             (*node).cookie = cookie;
+            (*node).stop.store(false, Relaxed);
             if self.last.is_null() {
                 self.first = node;
             } else {
@@ -312,7 +313,6 @@ impl Pending {
             (*new).flags.set(flags);
             (*new).stop.store((*old).stop.load(Relaxed), Relaxed);
             (*old).flags.set(flag::TASK);
-            (*old).stop.store(false, Relaxed);
             if next.is_null() {
                 self.last = new;
             } else {

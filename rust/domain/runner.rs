@@ -19,7 +19,7 @@
 //!
 //! Runners are static, so that nothing is allocated: as many as there are places on the workqueue, and
 //! some for domains that wait for a place. If more wait than that, then what stands in line is queued by
-//! its own work items.
+//! its own work items, all of it at once, and the last rule does not hold for these.
 
 use super::{
     pending::Node,
@@ -121,6 +121,7 @@ impl Runner {
 
     /// Gives a runner back. It may be used again before this returns.
     fn put(&'static self) {
+        // SAFETY: Both are in the table, which is one allocation.
         // CAST: The difference is less than the number of runners.
         let number = unsafe { ptr::from_ref(self).offset_from(TABLE.as_ptr()) } as u64;
         let mut free = FREE.load(Relaxed);

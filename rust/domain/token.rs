@@ -61,8 +61,8 @@ struct InFlight {
     domain: *const AsyncDomain,
     /// Dropped with the token, as the last thing that is done.
     _modules: ModuleRefs,
-    /// With `PREEMPT_RT`, the lock of the domain sleeps, and cannot be taken in a hard interrupt. A
-    /// token that is finished in one has a worker do it.
+    /// With `PREEMPT_RT`, the lock of the domain sleeps, and cannot be taken in a hard interrupt, nor
+    /// with interrupts or preemption off. A token that is finished there has a worker do it.
     #[cfg(CONFIG_PREEMPT_RT)]
     work: kernel::types::Opaque<ffi::work_struct>,
 }
@@ -166,7 +166,7 @@ impl Drop for Token {
 
         #[cfg(CONFIG_PREEMPT_RT)]
         // SAFETY: It may always be called.
-        if unsafe { ffi::in_hardirq() } {
+        if !unsafe { ffi::preemptible() } {
             // SAFETY: The work item is in memory of ours, which the work function frees. It never
             // waits, so that it may be queued where others are waited for.
             unsafe {

@@ -23,10 +23,10 @@ mod running;
 #[path = "../../../rust/domain/task.rs"]
 pub mod task;
 
-#[path = "scenarios/domain.rs"]
-pub mod scenarios;
 #[path = "scenarios/runner.rs"]
 pub mod runners;
+#[path = "scenarios/domain.rs"]
+pub mod scenarios;
 #[path = "scenarios/spawn.rs"]
 pub mod spawned;
 

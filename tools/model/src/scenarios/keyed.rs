@@ -43,9 +43,9 @@ impl Resource {
         let this = self.clone();
 
         sched::spawn(move || {
-            let ret = this.table.wait_event(1, WaitMode::UNINTERRUPTIBLE, || {
-                this.ready.load(Relaxed)
-            });
+            let ret = this
+                .table
+                .wait_event(1, WaitMode::UNINTERRUPTIBLE, || this.ready.load(Relaxed));
             world::frame_ends(sched::current());
             assert_eq!(ret, Ok(()));
         })
