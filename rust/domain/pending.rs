@@ -116,7 +116,7 @@ impl Node {
     #[inline]
     pub(super) unsafe fn is_stopped(node: *const Self) -> bool {
         // SAFETY: By the caller's promise.
-        unsafe { (*(&raw const (*node).stop)).load(Relaxed) }
+        unsafe { (*node).stop.load(Relaxed) }
     }
 }
 
