@@ -24,7 +24,6 @@ use model::ffi;
 mod queue;
 
 mod domain;
-mod keyed;
 mod scenarios;
 mod wait;
 

@@ -69,8 +69,9 @@ struct World {
     works: Rc<Works>,
 }
 
-/// How many atomics that are static a scenario uses.
-const STATICS: usize = 16;
+/// How many atomics that are static, or in frames, a scenario uses at most: mostly slots of running
+/// tasks, of which a thread that looks for its own tries 16.
+const STATICS: usize = 96;
 
 thread_local! {
     static EXECUTIONS: Cell<u64> = const { Cell::new(0) };
@@ -221,8 +222,11 @@ pub fn atomic(place: &Cell<(u64, usize)>, address: usize) -> Rc<AtomicU64> {
     let is_static = !is_memory(address);
     with(|world| {
         if place.get().0 != world.execution {
-            let spare = if is_static { world.statics.pop() } else { None };
-            let atomic = spare.unwrap_or_else(|| Rc::new(AtomicU64::new(0)));
+            let atomic = if is_static {
+                world.statics.pop().expect("STATICS is too low")
+            } else {
+                Rc::new(AtomicU64::new(0))
+            };
             world.atomics.push(atomic);
             place.set((world.execution, world.atomics.len() - 1));
         }

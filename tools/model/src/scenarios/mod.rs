@@ -7,13 +7,10 @@
 mod future;
 pub mod wait;
 
-use crate::{
-    domain::{
-        runners as runner,
-        scenarios as domain,
-        spawned, //
-    },
-    keyed::scenarios as keyed, //
+use crate::domain::{
+    runners as runner,
+    scenarios as domain,
+    spawned, //
 };
 
 pub struct Scenario {
@@ -66,16 +63,15 @@ pub const ALL: &[Scenario] = &[
     bounded("runner-ordered", 2, runner::ordered),
     bounded("runner-items", 2, runner::items),
     bounded("runner-submission", 2, runner::submission),
-    bounded("runner-cancel-last", 2, runner::cancel_last),
-    bounded("runner-cancel-and-submit", 2, runner::cancel_and_submit),
+    bounded("runner-cancel-last", 3, runner::cancel_last),
+    bounded("runner-cancel-and-submit", 3, runner::cancel_and_submit),
+    bounded("runner-cancel-by-two", 2, runner::cancel_by_two),
     bounded("runner-parallel", 3, runner::parallel),
-    bounded("runner-free-list", 3, runner::free_list),
-    bounded("domain-owner", 3, runner::owner),
+    bounded("runner-free-list", 5, runner::free_list),
+    bounded("domain-owner", 5, runner::owner),
     all("domain-owner-item", runner::owner_item),
-    bounded("domain-owner-again", 3, runner::owner_again),
+    bounded("domain-owner-again", 5, runner::owner_again),
     bounded("domain-owner-detached", 3, runner::owner_detached),
-    all("keyed-notify", keyed::notify),
-    bounded("keyed-notify-two", 3, keyed::notify_two),
     bounded("spawn-woken", 5, spawned::woken),
     all("spawn-cancelled", spawned::cancelled),
 ];

@@ -165,11 +165,27 @@ pub fn cancel_and_submit() {
     let workers = workers();
 
     let cancelled = domain.cancel(cookie);
+    check(domain);
     let next = submit(domain, &Job::TASK).2;
     domain.end();
     assert_eq!(first.get().len(), if cancelled { 0 } else { 1 });
     assert_eq!(next.get(), [1]);
     end(workers);
+}
+
+/// Two cancel all that stands in line, while a worker begins with it.
+pub fn cancel_by_two() {
+    let domain = AsyncDomain::begin();
+    let logs = [(); 2].map(|()| submit(domain, &Job::TASK).2);
+    let worker = sched::spawn(workqueue::serve);
+    let other = sched::spawn(move || domain.cancel_all());
+
+    let cancelled = domain.cancel_all() + other.join();
+    check(domain);
+    domain.end();
+    let ran: usize = logs.iter().map(|log| log.get().len()).sum();
+    assert_eq!(ran, 2 - cancelled);
+    end([worker]);
 }
 
 /// A task waits for one that is submitted after it has begun: another worker begins with that.
