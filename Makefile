@@ -16,7 +16,7 @@ out := $(if $(O),$(abspath $(O)),$(CURDIR))
 RUSTC ?= rustc
 RUSTDOC ?= rustdoc
 RUSTFMT ?= rustfmt
-export KUNIT TORTURE BENCH
+export KUNIT TORTURE BENCH FAULTS
 sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs $(foreach dir,rust samples tests tools, \
 	$(dir)/*/*.rs $(dir)/*/*/*.rs $(dir)/*/*/*/*.rs) samples/*.rs))
 
@@ -58,13 +58,17 @@ clean:
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run test bench
+.PHONY: run test bench faults unload
 run:
 	@tools/run
 test:
 	@tools/test $(SUITE)
 bench:
 	@tools/bench-run
+faults:
+	@tools/faults-run
+unload:
+	@tools/unload-run $(CYCLES)
 
 .PHONY: torture model mutants
 torture:
@@ -81,6 +85,8 @@ help:
 	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
 	@echo '  torture          - Torture the library there (MINUTES=10, CPUS=4, SEED=, PARAMETERS=), in the stock kernel'
 	@echo '                     or KERNEL=debug and others that tools/modules knows'
+	@echo '  faults           - Let allocations fail, and take workers and CPUs away'
+	@echo '  unload           - Unload modules with work in flight, CYCLES=1000 times'
 	@echo '  model            - Explore all interleavings of the wait queues and the order (SCENARIO=name)'
 	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
 	@echo '  bench            - Measure there, side by side with the kernel; WORKLOADS=abcdefghi SIZES=64,900'

@@ -11,6 +11,21 @@ load() { insmod "$@" || fail "insmod $*"; }
 # unload MODULE
 unload() { rmmod "$1" || fail "rmmod $1"; }
 
+# gone MODULE: unloads it as soon as its tasks are done: until then that is refused. Counts in $refused.
+refused=0
+gone() {
+	tries=0
+	while grep -q "^$1 " /proc/modules && ! rmmod "$1" 2>/tmp/refusal; do
+		case $(cat /tmp/refusal) in
+		*temporarily\ unavailable* | *busy* | *No\ such\ file*) ;;
+		*) fail "rmmod $1: $(cat /tmp/refusal)" ;;
+		esac
+		refused=$((refused + 1)) tries=$((tries + 1))
+		[ $tries -lt 5000 ] || fail "rmmod $1 is refused for ever"
+		usleep 3000
+	done
+}
+
 # kmsg TEXT: a line in the kernel's log, by which the host finds its way.
 kmsg() { echo "async_domain: $*" >/dev/kmsg; }
 
