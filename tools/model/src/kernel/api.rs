@@ -12,7 +12,6 @@ pub mod prelude {
         Result, //
     };
     pub use super::{
-        alloc::KVVec,
         init::PinInit, //
     };
     pub use crate::{
@@ -131,50 +130,6 @@ pub mod task {
 
 pub mod time {
     pub type Jiffies = core::ffi::c_ulong;
-}
-
-pub mod alloc {
-    use super::error::Result;
-    use core::{
-        mem::MaybeUninit,
-        ops::Deref, //
-    };
-
-    #[derive(Clone, Copy)]
-    pub struct Flags;
-
-    /// A vector of a fixed capacity.
-    pub struct KVVec<T>(Vec<T>);
-
-    impl<T> KVVec<T> {
-        pub fn with_capacity(capacity: usize, _flags: Flags) -> Result<Self> {
-            Ok(Self(Vec::with_capacity(capacity)))
-        }
-        pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<T>] {
-            self.0.spare_capacity_mut()
-        }
-        pub unsafe fn inc_len(&mut self, additional: usize) {
-            // SAFETY: By the caller's promise.
-            unsafe { self.0.set_len(self.0.len() + additional) };
-        }
-    }
-
-    impl<T> Deref for KVVec<T> {
-        type Target = [T];
-
-        fn deref(&self) -> &[T] {
-            &self.0
-        }
-    }
-
-    impl<'a, T> IntoIterator for &'a KVVec<T> {
-        type Item = &'a T;
-        type IntoIter = core::slice::Iter<'a, T>;
-
-        fn into_iter(self) -> Self::IntoIter {
-            self.0.iter()
-        }
-    }
 }
 
 pub mod sync {
