@@ -58,7 +58,7 @@ clean:
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run test bench faults unload
+.PHONY: run test bench faults unload torture model mutants matrix
 run:
 	@tools/run
 test:
@@ -70,13 +70,14 @@ faults:
 unload:
 	@tools/unload-run $(CYCLES)
 
-.PHONY: torture model mutants
 torture:
 	@tools/torture-run $(KERNEL)
 model:
 	@tools/explore $(SCENARIO)
 mutants:
 	@tools/mutate $(MUTANTS)
+matrix:
+	@tools/matrix $(KERNELS)
 
 .PHONY: help
 help:
@@ -91,6 +92,7 @@ help:
 	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
 	@echo '  bench            - Measure there, side by side with the kernel; WORKLOADS=abcdefghi SIZES=64,900'
 	@echo '                     REPEATS=5 CPUS=2 FREE=1 STRICT=1 BASELINE=file.json UPDATE=1 OUT=dir: see tools/bench-run'
+	@echo '  matrix           - Build, load and test on all kernels; KERNELS="rt llvm" for some'
 	@echo ''
 	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
 	@echo '  modules          - Build the library and the samples (default)'
