@@ -43,6 +43,25 @@ impl Filter for Gone {
 }
 
 impl Gathering {
+    /// Initialises a gathering in place. Not generic, nor inlined: the lock's class is this module's, and
+    /// so must be its name, which lockdep keeps.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
+    #[inline(never)]
+    unsafe fn init(this: *mut Self) {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            WaitQueue::init_raw(
+                &raw mut (*this).0,
+                0,
+                c"async_domain scope",
+                kernel::static_lock_class!(),
+            );
+        }
+    }
+
     /// Runs `f` with a gathering on the stack, and waits until it is empty again.
     fn with<R>(domain: &AsyncDomain, f: impl FnOnce(&Self) -> R) -> R {
         let mut memory = MaybeUninit::<Self>::uninit();
@@ -50,12 +69,7 @@ impl Gathering {
         // SAFETY: The memory is valid for writing, and stays in place until this function returns,
         // which it does when nobody uses it any more.
         let gathering = unsafe {
-            WaitQueue::init_raw(
-                &raw mut (*memory.as_mut_ptr()).0,
-                0,
-                c"async_domain scope",
-                kernel::static_lock_class!(),
-            );
+            Self::init(memory.as_mut_ptr());
             memory.assume_init_ref()
         };
         let ret = f(gathering);
