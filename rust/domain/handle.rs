@@ -456,6 +456,9 @@ mod tests {
         }
         assert!(kunit::eventually(|| ran.load(Relaxed) == 3));
         gate.open();
+        domain.synchronize_full()?;
+        // One that comes, and fails, after all others.
+        domain.schedule_fallible(|_| Err(EINVAL), GFP_KERNEL)?;
         assert_eq!(domain.synchronize_result(), Err(EIO));
         assert_eq!(ran.load(Relaxed), 4);
         assert_eq!(domain.synchronize_result(), Ok(()));
