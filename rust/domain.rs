@@ -300,8 +300,9 @@ impl AsyncDomain {
     }
 
     /// The module that made the domain; null if it is gone, or is the kernel itself.
+    #[inline]
     fn owner(&self) -> *mut ffi::module {
-        self.owner.load(Relaxed)
+        ffi::read_once(&self.owner)
     }
 
     /// The module that made the domain goes: whoever still holds the domain cannot use it any more.

@@ -12,6 +12,7 @@
 
 use kernel::{
     prelude::*,
+    sync::atomic::Atomic,
     types::Opaque, //
 };
 
@@ -76,6 +77,63 @@ mod generated {
     };
 
     include!(env!("ASYNC_DOMAIN_BINDINGS"));
+}
+
+/// Takes the lock of a wait queue, as `spin_lock_irqsave()` does; returns what was saved.
+///
+/// # Safety
+///
+/// `head` must be initialised.
+#[inline(always)]
+pub(crate) unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
+    // SAFETY: By the caller's promise. The macro comes down to this very function, if it is one.
+    #[cfg(all(
+        CONFIG_SMP,
+        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_LOCK_IRQSAVE))
+    ))]
+    unsafe {
+        kernel::bindings::_raw_spin_lock_irqsave((&raw mut (*head).lock).cast())
+    }
+    // SAFETY: By the caller's promise.
+    #[cfg(not(all(
+        CONFIG_SMP,
+        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_LOCK_IRQSAVE))
+    )))]
+    unsafe {
+        generated::wait_queue_lock(head)
+    }
+}
+
+/// Gives the lock of a wait queue back, as `spin_unlock_irqrestore()` does.
+///
+/// # Safety
+///
+/// It must have been taken by [`wait_queue_lock`], by this thread, which has returned `flags`.
+#[inline(always)]
+pub(crate) unsafe fn wait_queue_unlock(head: *mut wait_queue_head, flags: c_ulong) {
+    // SAFETY: As above.
+    #[cfg(all(
+        CONFIG_SMP,
+        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_UNLOCK_IRQRESTORE))
+    ))]
+    unsafe {
+        kernel::bindings::_raw_spin_unlock_irqrestore((&raw mut (*head).lock).cast(), flags)
+    }
+    // SAFETY: As above.
+    #[cfg(not(all(
+        CONFIG_SMP,
+        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_UNLOCK_IRQRESTORE))
+    )))]
+    unsafe {
+        generated::wait_queue_unlock(head, flags)
+    }
+}
+
+/// Loads a pointer as `READ_ONCE()` does: relaxed, and without the call that the kernel crate makes of it.
+#[inline(always)]
+pub(crate) fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
+    // SAFETY: The pointer is valid, and others store it as a whole.
+    unsafe { pointer.as_ptr().read_volatile() }
 }
 
 /// Returns the `struct module` of the crate into which this function is inlined.

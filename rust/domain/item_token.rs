@@ -4,7 +4,10 @@
 
 use super::{
     item::header,
-    modules::ModuleRefs,
+    modules::{
+        KeptRefs,
+        ModuleRefs, //
+    },
     pending::{
         flag,
         Node, //
@@ -147,12 +150,13 @@ impl AsyncDomain {
             if !Task::claim(task) {
                 return Err(EBUSY);
             }
+            let node = &raw mut (*task.as_ptr()).node;
+
             Task::prepare(task, self, ptr::null())
                 .and_then(|()| {
-                    let node = &raw mut (*task.as_ptr()).node;
-
                     // To cancellers, and to who retires, it is no task.
-                    self.link(node, |_| (*node).exchange(flag::TASK, flag::TOKEN))
+                    (*node).exchange(flag::TASK, flag::TOKEN);
+                    self.link(node, |_| ())
                         .inspect_err(|_| Task::unprepare(task))
                 })
                 .inspect_err(|_| Task::unclaim(task))?;
@@ -161,27 +165,41 @@ impl AsyncDomain {
     }
 }
 
-/// Takes what is in flight out of the order of its domain; then it may be begun or submitted again. The
-/// references on modules are the caller's to drop.
+/// Takes what is in flight out of the order of its domain; then it may be begun or submitted again.
+/// Drops the references on modules.
 ///
 /// # Safety
 ///
 /// `task` must be that of a token that is not used any more, and valid during the call.
-unsafe fn finish(task: NonNull<Task>) -> ModuleRefs {
-    // SAFETY: By the invariant of the token. The domain is not used after its `finish_elsewhere`.
+#[inline]
+unsafe fn finish(task: NonNull<Task>) {
+    // SAFETY: By the invariant of the token. The domain is not used after its `finish_elsewhere`; then the
+    // node is in no list, and the task ours until its claim is given up.
     unsafe {
         let this = task.as_ptr();
-        let node = &raw mut (*this).node;
-        let refs = match (*this).for_ {
-            For::Modules(kept) => ModuleRefs::from_kept((*this).ops.module, kept),
-            For::Domain | For::Scope(_) => ModuleRefs::none(),
-        };
 
-        (*(*this).domain).finish_elsewhere(node);
-        // It is in no list, and nobody else's.
-        (*node).exchange(flag::TOKEN | flag::SHARED, flag::TASK);
+        (*(*this).domain).finish_elsewhere(&raw mut (*this).node);
+        if let For::Modules(kept) = (*this).for_ {
+            return unclaim_with(task, kept);
+        }
         Task::unclaim(task);
-        refs
+    }
+}
+
+/// Gives up the claim of a task with references of its own, and then those.
+///
+/// # Safety
+///
+/// `task` must be valid, claimed by the caller, and in no list; the references must be those of the task.
+#[cold]
+#[inline(never)]
+unsafe fn unclaim_with(task: NonNull<Task>, kept: KeptRefs) {
+    // SAFETY: By the caller's promise. What somebody else claims next has nothing of it left.
+    unsafe {
+        let refs = ModuleRefs::from_kept((*task.as_ptr()).ops.module, kept);
+
+        Task::unclaim(task);
+        drop(refs);
     }
 }
 
@@ -215,7 +233,7 @@ where
         // SAFETY: The token is not used any more. The caller's module is running, and need not be held
         // on the token's behalf. The pointer was given up for the token.
         unsafe {
-            drop(finish(this.task));
+            finish(this.task);
             P::from_raw(this.item)
         }
     }
@@ -250,7 +268,7 @@ where
         // SAFETY: By the type invariant; the token is being dropped. As with `into_item`, the item is the
         // caller's from then on.
         unsafe {
-            drop(finish(self.task));
+            finish(self.task);
             drop(P::from_raw(self.item));
         }
     }

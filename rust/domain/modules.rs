@@ -153,6 +153,18 @@ impl KeptRefs {
         early: false,
         owner: ModuleRef::NONE,
     };
+
+    /// Takes the references of a task whose modules its domain does not hold. See [`ModuleRefs::get`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn get(submitter: *mut ffi::module, domain: &AsyncDomain) -> Result<Self> {
+        // SAFETY: By the caller's promise.
+        Ok(unsafe { ModuleRefs::get(submitter, domain) }?.into_kept())
+    }
 }
 
 impl ModuleRefs {

@@ -59,6 +59,46 @@ pub(super) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull
     }
 }
 
+/// Takes a node out of the order of a domain, and wakes those who waited for it. Returns the task that is
+/// to be retired, as [`advance`] does, and a module for [`put`].
+///
+/// # Safety
+///
+/// `node` must be in the order of `domain`, whose lock is held.
+#[inline(always)]
+unsafe fn leave(
+    state: &mut Locked<'_, State, AllBelow>,
+    node: *mut Node,
+    domain: &AsyncDomain,
+) -> (Option<NonNull<Task>>, *mut ffi::module) {
+    // It was counted when it was appended.
+    state.unfinished = state.unfinished.wrapping_sub(1);
+    // SAFETY: The caller promises that the node is in the list.
+    let (released, was_first) = unsafe { (state.release(node), state.pending.remove(node)) };
+
+    let released = if released {
+        domain.owner()
+    } else {
+        ptr::null_mut()
+    };
+    let retire = if was_first { advance(state) } else { None };
+    (retire, released)
+}
+
+/// Gives the domain's reference on its owner back, outside of the lock.
+///
+/// # Safety
+///
+/// `released` must be null or come from [`leave`], and be put once.
+#[inline]
+unsafe fn put(released: *mut ffi::module) {
+    if !released.is_null() {
+        // SAFETY: The reference was taken by `hold`. Nothing of that module is used any more on
+        // behalf of tasks that are finished; the domain may be gone.
+        unsafe { ffi::module_put(released) };
+    }
+}
+
 impl AsyncDomain {
     /// Takes a cookie and appends a node to the order; calls `then` with the lock held. Returns the
     /// node's cookie.
@@ -150,32 +190,19 @@ impl AsyncDomain {
     #[inline]
     pub(super) unsafe fn finish(&self, node: *mut Node, spare: *mut Node) -> Next {
         let (next, released) = self.queue.with(|state| {
-            state.unfinished -= 1;
-            // SAFETY: The caller promises that the node is in the list.
-            let (released, was_first) = unsafe {
-                let released = if state.release(node) {
-                    self.owner()
-                } else {
-                    ptr::null_mut()
+            // SAFETY: By the caller's promise. The node is in no list any more when the next is taken.
+            unsafe {
+                let (retire, released) = leave(state, node, self);
+                let next = match retire {
+                    Some(task) => Next::Retire(task),
+                    None => state.take_next(spare).map_or(Next::Nothing, Next::Run),
                 };
-                (released, state.pending.remove(node))
-            };
-
-            if was_first {
-                if let Some(task) = advance(state) {
-                    return (Next::Retire(task), released);
-                }
+                (next, released)
             }
-            // SAFETY: By the caller's promise. The node is in no list any more.
-            let next = unsafe { state.take_next(spare) }.map_or(Next::Nothing, Next::Run);
-            (next, released)
         });
 
-        if !released.is_null() {
-            // SAFETY: The reference was taken by `hold`. Nothing of that module is used any more on
-            // behalf of tasks that are finished; the domain may be gone.
-            unsafe { ffi::module_put(released) };
-        }
+        // SAFETY: `leave` said so, and the lock is not held any more.
+        unsafe { put(released) };
         next
     }
 
@@ -184,15 +211,15 @@ impl AsyncDomain {
     /// # Safety
     ///
     /// As above.
-    #[inline]
     pub(super) unsafe fn finish_elsewhere(&self, node: *mut Node) {
         // SAFETY: By the caller's promise. The task that is to be retired belongs to us, and was
         // left by its worker when it became ready.
         unsafe {
-            match self.finish(node, ptr::null_mut()) {
-                Next::Retire(task) => Task::retire_elsewhere(task),
-                // Without a spare node nothing is begun.
-                Next::Run(_) | Next::Nothing => (),
+            let (retire, released) = self.queue.with(|state| leave(state, node, self));
+
+            put(released);
+            if let Some(task) = retire {
+                Task::retire_elsewhere(task);
             }
         }
     }
@@ -271,7 +298,7 @@ impl State {
         if !unsafe { (*node).has(flag::SHARED) } {
             return false;
         }
-        self.shared -= 1;
+        self.shared = self.shared.wrapping_sub(1);
         self.shared == 0
     }
 
@@ -303,13 +330,14 @@ impl State {
     pub(super) unsafe fn append(&mut self, node: *mut Node) -> Cookie {
         let cookie = Cookie::take();
 
-        self.unfinished += 1;
-        self.submitted += 1;
+        // It counts what is in memory, or for centuries: these do not overflow.
+        self.unfinished = self.unfinished.wrapping_add(1);
+        self.submitted = self.submitted.wrapping_add(1);
         // SAFETY: By the caller's promise. The cookie was taken under the lock, after all others in
         // the list.
         unsafe {
             if (*node).has(flag::SHARED) {
-                self.shared += 1;
+                self.shared = self.shared.wrapping_add(1);
             }
             self.pending.push(node, cookie);
         }

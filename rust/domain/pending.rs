@@ -31,7 +31,10 @@ pub(super) struct Node {
     cookie: Cookie,
     /// Touched under the domain's lock, or by who runs the task if nobody else changes what is asked for.
     flags: Cell<u32>,
+    /// The task is asked to stop. Read by the task itself, without a lock.
     stop: Atomic<bool>,
+    /// The same, touched under the lock: few tasks pay for setting `stop` back.
+    stopped: Cell<bool>,
 }
 
 /// What a domain has to know of a node. Changed under the domain's lock only.
@@ -65,6 +68,7 @@ impl Node {
             cookie: Cookie::IDLE,
             flags: Cell::new(flags),
             stop: Atomic::new(false),
+            stopped: Cell::new(false),
         }
     }
 
@@ -97,15 +101,29 @@ impl Node {
         self.exchange(0, flags);
     }
 
-    /// Clears flags, and sets others. As above.
+    /// Sets these flags and no others. The node must be in no list.
+    #[inline]
+    pub(super) fn reset(&self, flags: u32) {
+        self.flags.set(flags);
+    }
+
+    /// Clears flags, and sets others. As for [`Self::set`].
     #[inline]
     pub(super) fn exchange(&self, clear: u32, set: u32) {
         self.flags.set((self.flags.get() & !clear) | set);
     }
 
-    /// Asks the task to stop: its owner does not want its result any more.
+    /// Asks the task to stop: its owner does not want its result any more. The lock must be held.
     pub(super) fn stop(&self) {
-        self.stop.store(true, Relaxed);
+        self.set_stop(true);
+    }
+
+    #[inline]
+    fn set_stop(&self, stop: bool) {
+        if self.stopped.get() != stop {
+            self.stopped.set(stop);
+            self.stop.store(stop, Relaxed);
+        }
     }
 
     /// Whether the task has been asked to stop.
@@ -204,7 +222,7 @@ impl Pending {
             (*node).prev = self.last;
             (*node).next = ptr::null_mut();
             (*node).cookie = cookie;
-            (*node).stop.store(false, Relaxed);
+            (*node).set_stop(false);
             if self.last.is_null() {
                 self.first = node;
             } else {
@@ -311,7 +329,7 @@ impl Pending {
             (*new).cookie = cookie;
             let flags = (*old).flags.get() & (flag::TAKEN | flag::SHARED);
             (*new).flags.set(flags);
-            (*new).stop.store((*old).stop.load(Relaxed), Relaxed);
+            (*new).set_stop((*old).stopped.get());
             (*old).flags.set(flag::TASK);
             if next.is_null() {
                 self.last = new;

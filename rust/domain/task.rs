@@ -95,7 +95,7 @@ pub(super) enum For {
 ///
 /// # Invariants
 ///
-/// - `node` has [`flag::TASK`] set.
+/// - `node` has [`flag::TASK`] set, or [`flag::TOKEN`], while it is in an order.
 /// - While the task is queued or running, `domain` is the one in whose order `node` is, and `for_`
 ///   is valid.
 /// - Unless `ops.callers_memory`, the task is the start of an allocation that [`Task::run`] frees.
@@ -137,7 +137,7 @@ impl Task {
         // Acquire: who may queue it again sees what the worker did that took it off the queue.
         //
         // SAFETY: The caller promises that `this` is valid.
-        unsafe { (*this.as_ptr()).queued.cmpxchg(false, true, Acquire) }.is_ok()
+        !unsafe { (*this.as_ptr()).queued.xchg(true, Acquire) }
     }
 
     /// Gives a claim up.
@@ -155,6 +155,7 @@ impl Task {
     /// # Safety
     ///
     /// The task must be valid and belong to the caller; `scope` must be null or outlive the task.
+    #[inline]
     pub(super) unsafe fn prepare(
         this: NonNull<Self>,
         domain: &AsyncDomain,
@@ -172,12 +173,12 @@ impl Task {
             } else if is_held_by(domain, module) {
                 For::Domain
             } else {
-                For::Modules(ModuleRefs::get(module, domain)?.into_kept())
+                For::Modules(KeptRefs::get(module, domain)?)
             };
-            let shared = matches!((*this).for_, For::Domain);
-            (*this)
-                .node
-                .exchange(flag::SHARED, if shared { flag::SHARED } else { 0 });
+            (*this).node.reset(match (*this).for_ {
+                For::Domain => flag::TASK | flag::SHARED,
+                For::Modules(_) | For::Scope(_) => flag::TASK,
+            });
         }
         Ok(())
     }
@@ -220,6 +221,8 @@ impl Task {
     /// # Safety
     ///
     /// The task must be in the order of its domain, and have been given to the caller to be retired.
+    #[cold]
+    #[inline(never)]
     pub(super) unsafe fn retire_elsewhere(this: NonNull<Self>) {
         // SAFETY: If the work item has been used, then its worker has left it when the task became ready.
         // It is valid until the task has retired.

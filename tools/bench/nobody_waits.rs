@@ -211,7 +211,7 @@ fn item_tokens(n: usize, sheet: &mut Sheet<'_>) -> Result {
     settle();
     let start = now();
     for item in given {
-        tokens.push(domain.0.begin_item(item)?, GFP_KERNEL)?;
+        let _ = tokens.push_within_capacity(domain.0.begin_item(item)?);
     }
     for token in tokens.drain_all() {
         ItemToken::finish(token);

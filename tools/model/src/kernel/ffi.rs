@@ -199,6 +199,10 @@ pub unsafe fn __init_waitqueue_head(
     world::new_lock(head.addr());
 }
 
+pub fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
+    pointer.load(Order::Relaxed)
+}
+
 pub unsafe fn spill_lock() -> c_ulong {
     unreachable!("there are slots enough")
 }
