@@ -22,6 +22,7 @@ pub mod keyed;
 mod kunit;
 mod queue;
 pub mod threshold;
+mod trace;
 pub mod wait;
 
 pub use domain::{

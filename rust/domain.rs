@@ -75,6 +75,7 @@ mod submit;
 mod synchronize;
 mod task;
 mod token;
+mod trace;
 
 pub(crate) use binding::Devices;
 pub(crate) use own::LastSteps;
@@ -177,6 +178,8 @@ pub struct AsyncDomain {
     /// The device to whose binding the domain belongs, or null. Does not change after initialisation.
     device: *const Device,
     lockdep: Opaque<ffi::lockdep_map>,
+    /// A string in the owner's memory; null once that is gone. Changed under the lock.
+    name: Atomic<*const c_char>,
     _pin: PhantomPinned,
 }
 
@@ -296,6 +299,7 @@ impl AsyncDomain {
                 name.as_char_ptr(),
                 keys[1].as_ptr(),
             );
+            (&raw mut (*slot).name).write(Atomic::new(name.as_char_ptr()));
         }
     }
 
@@ -309,6 +313,12 @@ impl AsyncDomain {
     fn disown(&self) {
         self.close();
         self.owner.store(ptr::null_mut(), Relaxed);
+        self.queue.with(|_| self.name.store(ptr::null(), Relaxed));
+    }
+
+    /// The name of the domain, which is valid as long as the lock is held; null if its module is gone.
+    fn name(&self) -> *const c_char {
+        self.name.load(Relaxed)
     }
 
     fn registry(&self) -> &registry::Links {
@@ -385,7 +395,10 @@ impl Drop for AsyncDomain {
             state.closed = true;
             let own = Run::detach(this, |node| {
                 // SAFETY: The node of a task that runs and is attached is in the list.
-                unsafe { state.detach(node, self.owner()) };
+                unsafe {
+                    state.detach(node, self.owner());
+                    trace::task_finish(self, state, node);
+                }
             });
             let next = if own > 0 { order::advance(state) } else { None };
             (own, next)

@@ -52,6 +52,9 @@ pub(crate) use kernel::bindings::{
     TASK_UNINTERRUPTIBLE, //
 };
 
+#[cfg(CONFIG_TRACEPOINTS)]
+pub(crate) use kernel::bindings::tracepoint;
+
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 pub(crate) use kernel::bindings::{
     module_refcount,

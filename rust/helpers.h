@@ -43,6 +43,27 @@ void async_domain_helper_lockdep_copy_map(struct lockdep_map *to, struct lockdep
 void async_domain_helper_lock_map_acquire(struct lockdep_map *map);
 void async_domain_helper_lock_map_release(struct lockdep_map *map);
 
+/* Those of trace.c. */
+void async_domain_helper_trace_task_submit(const void *domain, u64 cookie, const void *func,
+					   const char *name);
+void async_domain_helper_trace_task_start(const void *domain, u64 cookie, const void *func);
+void async_domain_helper_trace_task_yield(const void *domain, u64 cookie);
+void async_domain_helper_trace_task_ready(const void *domain, u64 cookie);
+void async_domain_helper_trace_task_retire(const void *domain, u64 cookie);
+void async_domain_helper_trace_task_cancel(const void *domain, u64 cookie);
+void async_domain_helper_trace_task_error(const void *domain, u64 cookie, int error);
+void async_domain_helper_trace_task_finish(const void *domain, u64 cookie, u64 frontier);
+void async_domain_helper_trace_wait_queue(const void *queue, const struct wait_queue_entry *waiter,
+					  u64 condition);
+void async_domain_helper_trace_wait_wake(const void *queue, const struct wait_queue_entry *waiter,
+					 u64 condition);
+void async_domain_helper_trace_wait_skip(const void *queue, const struct wait_queue_entry *waiter,
+					 u64 condition);
+void async_domain_helper_trace_wait_vain(const void *queue, const struct wait_queue_entry *waiter,
+					 u64 condition);
+void async_domain_helper_trace_wait_gone(const void *queue, const struct wait_queue_entry *waiter,
+					 u64 condition);
+
 #ifdef ASYNC_DOMAIN_KUNIT
 struct task_struct;
 

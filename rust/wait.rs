@@ -65,6 +65,7 @@ mod filter;
 mod head;
 mod mode;
 mod sleep;
+mod trace;
 mod waker;
 
 pub use filter::{

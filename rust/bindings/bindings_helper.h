@@ -2,7 +2,8 @@
 /*
  * What bindgen reads to make the bindings that the kernel crate lacks. Types come from the
  * kernel crate's own bindings, so that both sides speak of the same ones: only the functions
- * named in ../../Kbuild are generated from here.
+ * and variables named in ../../Kbuild are generated from here.
  */
 
 #include "../helpers.h"
+#include "../trace.h"

@@ -16,6 +16,7 @@ use super::{
         task_of,
         Task, //
     },
+    trace,
     AsyncDomain,
     Cookie,
     State, //
@@ -170,8 +171,14 @@ fn discard(taken: Option<Taken>) -> bool {
     // SAFETY: It has just been taken back, and belongs to us.
     unsafe {
         match taken {
-            Some(Taken::Task(task)) => Task::discard(task),
-            Some(Taken::Spawned(spawned)) => Spawned::discard(spawned),
+            Some(Taken::Task(task)) => {
+                trace::task_cancel(task);
+                Task::discard(task)
+            }
+            Some(Taken::Spawned(spawned)) => {
+                trace::spawned_cancel(spawned);
+                Spawned::discard(spawned)
+            }
             None => return false,
         }
     }

@@ -93,4 +93,9 @@ impl Filter for AllBelow {
     fn judge(&self, frontier: &mut Cookie) -> Verdict<Sorted> {
         Verdict::wake_or_stop(*frontier >= self.0)
     }
+
+    #[inline]
+    fn traced(&self) -> u64 {
+        self.0.as_u64()
+    }
 }

@@ -39,6 +39,7 @@ use super::{
         Run,
         Worker, //
     },
+    trace,
     AsyncDomain,
     Cookie, //
 };
@@ -122,12 +123,12 @@ mod stage {
 ///   future belongs to.
 #[repr(C)]
 pub(super) struct Spawned {
-    node: Node,
+    pub(super) node: Node,
     work: Opaque<ffi::work_struct>,
     refs: Refcount,
     stage: Atomic<u32>,
-    ops: &'static Ops,
-    domain: Cell<*const AsyncDomain>,
+    pub(super) ops: &'static Ops,
+    pub(super) domain: Cell<*const AsyncDomain>,
     modules: Cell<KeptRefs>,
     /// A valid NUMA node, or [`ffi::NUMA_NO_NODE`].
     place: c_int,
@@ -354,7 +355,10 @@ unsafe impl ffi::WorkFunction for Spawned {
         let step = |_: &Run| {
             if cancelled {
                 // SAFETY: The future belongs to us.
-                unsafe { (ops.discard)(this) };
+                unsafe {
+                    trace::spawned_cancel(this);
+                    (ops.discard)(this);
+                }
             } else {
                 // A waker without a reference, which it borrows from the task.
                 //
@@ -364,7 +368,10 @@ unsafe impl ffi::WorkFunction for Spawned {
                 let waker = ManuallyDrop::new(waker);
 
                 // SAFETY: The future belongs to us.
-                done = unsafe { (ops.poll)(this, &mut task::Context::from_waker(&waker)) };
+                done = unsafe {
+                    trace::poll_start(this);
+                    (ops.poll)(this, &mut task::Context::from_waker(&waker))
+                };
             }
         };
 
@@ -390,6 +397,8 @@ unsafe impl ffi::WorkFunction for Spawned {
             return;
         }
 
+        // SAFETY: The future belongs to us.
+        unsafe { trace::task_yield(this) };
         // As soon as the stage says so, others may run the future and free it.
         let old = header.advance(|old| match old {
             stage::RUNNING => Some(stage::IDLE),

@@ -4,6 +4,7 @@
 
 use super::{
     closure::Work,
+    trace,
     AsyncDomain,
     Context,
     Cookie,
@@ -250,6 +251,7 @@ impl Context<'_> {
             return AsyncDomain::log_unseen_error(cookie, error);
         };
 
+        trace::task_error(domain, cookie, error);
         domain.queue.with(|state| {
             let first = state.error.is_none_or(|(earlier, _)| cookie < earlier);
             if first {

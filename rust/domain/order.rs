@@ -12,6 +12,7 @@ use super::{
         task_of,
         Task, //
     },
+    trace,
     AsyncDomain,
     Cookie,
     State, //
@@ -74,7 +75,11 @@ unsafe fn leave(
     // It was counted when it was appended.
     state.unfinished = state.unfinished.wrapping_sub(1);
     // SAFETY: The caller promises that the node is in the list.
-    let (released, was_first) = unsafe { (state.release(node), state.pending.remove(node)) };
+    let (released, was_first) = unsafe {
+        let left = (state.release(node), state.pending.remove(node));
+        trace::task_finish(domain, state, node);
+        left
+    };
 
     let released = if released {
         domain.owner()
@@ -124,7 +129,7 @@ impl AsyncDomain {
                 if (*node).has(flag::SHARED) {
                     state.hold(self.owner())?;
                 }
-                state.append(node)
+                state.append(self, node)
             };
             then(state);
             Ok(cookie)
@@ -153,7 +158,7 @@ impl AsyncDomain {
             }
             while let Some(node) = next() {
                 // SAFETY: The caller promises that the node is valid and stays.
-                let cookie = unsafe { state.append(node.as_ptr()) };
+                let cookie = unsafe { state.append(self, node.as_ptr()) };
                 then(state, node, cookie);
                 first = first.or(Some(cookie));
             }
@@ -173,7 +178,7 @@ impl AsyncDomain {
                 return Err(ESHUTDOWN);
             }
             // SAFETY: The caller promises that the node is valid and stays.
-            Ok(unsafe { state.append(node) })
+            Ok(unsafe { state.append(self, node) })
         })
     }
 
@@ -238,6 +243,7 @@ impl AsyncDomain {
 
             // SAFETY: The node is in the list, and so valid; by the caller's promise.
             unsafe {
+                trace::task_ready(task);
                 if is_first {
                     (*node.as_ptr()).set(flag::READY | flag::RETIRING);
                     return Next::Retire(task);
@@ -320,14 +326,14 @@ impl State {
         self.unfinished -= 1;
     }
 
-    /// Takes a cookie and appends a node. If it shares the domain's reference on its owner, then that
-    /// must be held.
+    /// Takes a cookie and appends a node to the domain's order. If it shares the domain's reference on its
+    /// owner, then that must be held.
     ///
     /// # Safety
     ///
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
-    pub(super) unsafe fn append(&mut self, node: *mut Node) -> Cookie {
+    pub(super) unsafe fn append(&mut self, domain: &AsyncDomain, node: *mut Node) -> Cookie {
         let cookie = Cookie::take();
 
         // It counts what is in memory, or for centuries: these do not overflow.
@@ -340,6 +346,7 @@ impl State {
                 self.shared = self.shared.wrapping_add(1);
             }
             self.pending.push(node, cookie);
+            trace::task_submit(domain, node);
         }
         cookie
     }

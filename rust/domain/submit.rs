@@ -15,6 +15,7 @@ use super::{
     running::Run,
     scope::Gathering,
     task::Task,
+    trace,
     AsyncDomain,
     Context,
     Cookie,
@@ -179,6 +180,7 @@ impl AsyncDomain {
         let node = &raw mut node;
         // SAFETY: The node is on our stack, where it stays until it is removed below.
         let cookie = unsafe { self.link_unlimited(node) }?;
+        trace::task_start_here(self, cookie);
 
         // SAFETY: The node is in the order of this domain, which we borrow. We are in process
         // context, and may be inside another task.

@@ -30,6 +30,7 @@ use super::{
         Worker, //
     },
     scope::Gathering,
+    trace,
     AsyncDomain,
     Context, //
 };
@@ -292,6 +293,7 @@ impl Task {
             let ops = (*this).ops;
             let end = End::of(task, thread);
 
+            trace::task_start(task);
             if ops.callers_memory {
                 let mut own = Node::new(0);
                 let mut node = spare;
@@ -352,6 +354,8 @@ impl Task {
             let node = &raw mut (*this).node;
             let end = End::of(task, Thread::Worker(worker));
             let retire = (*this).ops.retire;
+
+            trace::task_retire(task);
             let attached = end.enter(node, |context| {
                 if let Some(retire) = retire {
                     retire(task, context);

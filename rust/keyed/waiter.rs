@@ -2,7 +2,10 @@
 
 //! The filter of keyed waits, and the bucket that its waiters are in.
 
-use super::Key;
+use super::{
+    key::hash,
+    Key, //
+};
 use crate::wait::{
     Filter,
     Locked,
@@ -77,6 +80,12 @@ impl<K: Key> Filter for Waiter<K> {
         } else {
             Verdict::WAKE
         }
+    }
+
+    #[inline]
+    fn traced(&self) -> u64 {
+        // CAST: `usize` is at most 64 bits wide.
+        hash(&self.key) as u64
     }
 }
 

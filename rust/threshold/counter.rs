@@ -55,6 +55,11 @@ impl Filter for Reached {
     fn judge(&self, count: &mut u64) -> Verdict<Sorted> {
         Verdict::wake_or_stop(*count >= self.0)
     }
+
+    #[inline]
+    fn traced(&self) -> u64 {
+        self.0
+    }
 }
 
 impl EventCounter {

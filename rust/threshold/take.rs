@@ -68,6 +68,12 @@ impl<T: Copy + Send> Filter for Take<T> {
         // SAFETY: By the type invariant: filters are asked while they are in the queue.
         self.taken = unsafe { state.events.pop_into(self.buffer, self.nr) };
     }
+
+    #[inline]
+    fn traced(&self) -> u64 {
+        // CAST: `usize` is at most 64 bits wide.
+        self.min_nr as u64
+    }
 }
 
 impl<T: Copy + Send> CompletionRing<T> {

@@ -5,10 +5,13 @@
 //! An entry in a thread's frame wakes the thread. One that is in a future, behind the same filter,
 //! calls a waker instead: see `waker.rs`.
 
-use super::filter::{
-    Answer,
-    Filter,
-    Order, //
+use super::{
+    filter::{
+        Answer,
+        Filter,
+        Order, //
+    },
+    trace, //
 };
 use crate::ffi;
 use core::ptr;
@@ -34,6 +37,8 @@ pub(super) struct Entry<F> {
 pub(super) struct Walk<'a, E> {
     /// What has come true.
     pub(super) event: &'a mut E,
+    /// The queue, for its events.
+    pub(super) queue: *mut ffi::wait_queue_head,
     /// How many waiters were woken so far.
     pub(super) woken: u64,
     /// How many waiters were judged and left asleep so far.
@@ -88,6 +93,17 @@ impl<F: Filter> Entry<F> {
         unsafe { (*this).filter }
     }
 
+    /// The condition of a waiter, for its events.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid, and its filter not be changing.
+    #[inline]
+    pub(super) unsafe fn condition(this: *mut Self) -> u64 {
+        // SAFETY: By the caller's promise.
+        unsafe { (*this).filter.traced() }
+    }
+
     /// Links the entry in its filter's order: behind all that are not greater, found from the end.
     ///
     /// # Safety
@@ -135,10 +151,14 @@ impl<F: Filter> Entry<F> {
         let verdict = match filter.judge(walk.event).answer {
             Answer::Skip => {
                 walk.skipped = walk.skipped.wrapping_add(1);
+                // SAFETY: By the caller's promise.
+                unsafe { trace::wait_skip::<F>(walk.queue, wait) };
                 return Err(0);
             }
             Answer::Stop => {
                 walk.skipped = walk.skipped.wrapping_add(1);
+                // SAFETY: By the caller's promise.
+                unsafe { trace::wait_skip::<F>(walk.queue, wait) };
                 return Err(-1);
             }
             Answer::Wake => 1,
@@ -150,6 +170,8 @@ impl<F: Filter> Entry<F> {
         // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
         // comes later, by `list_del_init_careful()`.
         filter.grant(walk.event);
+        // SAFETY: By the caller's promise.
+        unsafe { trace::wait_wake::<F>(walk.queue, wait) };
         Ok(verdict)
     }
 }

@@ -54,6 +54,14 @@ pub trait Filter: Copy + Send + Sync {
     fn grant(&mut self, event: &mut Self::Event) {
         let _ = event;
     }
+
+    /// The condition as a number, which the tracepoints show; 0 unless the filter says otherwise.
+    ///
+    /// Is called when one of them is on, in the same place as [`judge`](Self::judge).
+    #[inline]
+    fn traced(&self) -> u64 {
+        0
+    }
 }
 
 /// What a [`Filter`] answers.

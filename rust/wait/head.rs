@@ -154,6 +154,12 @@ impl<T, F: Filter> WaitQueue<T, F> {
         }
     }
 
+    /// What stands for the queue in its events: an address, which is not to be followed.
+    #[inline]
+    pub(crate) fn id(&self) -> *const c_void {
+        self.head.get().cast()
+    }
+
     /// Runs `f` with the data, under the lock, with interrupts off.
     ///
     /// May be called in any context, hard interrupts included (not those of `PREEMPT_RT`, where the
@@ -240,6 +246,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
         let mut walk = Walk {
             event,
+            queue: head,
             woken: 0,
             skipped: 0,
         };

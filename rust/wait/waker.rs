@@ -11,6 +11,7 @@
 
 use super::{
     entry::Entry,
+    trace,
     Filter,
     Locked,
     WaitQueue, //
@@ -169,6 +170,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
                 (&raw mut (*entry).entry).write(Entry::with_function::<WakerEntry<F>>(filter));
                 // INVARIANT: There is a waker.
                 Entry::<F>::link(entry.cast(), self.queue.head.get());
+                trace::wait_queue::<F>(self.queue.head.get(), entry.cast());
             }
             locked.counts_mut().waits += 1;
             Ok(true)
@@ -242,7 +244,12 @@ impl<T, F: Filter> Drop for Waiting<'_, T, F> {
             let list = &raw mut (*self.entry.get()).entry.wait.entry;
 
             if !ffi::list_empty_careful(list) {
-                self.queue.with(|_| ffi::list_del_init(list));
+                self.queue.with(|_| {
+                    if (*list).next != list {
+                        ffi::list_del_init(list);
+                        trace::wait_gone::<F>(self.queue.head.get(), self.entry.get().cast());
+                    }
+                });
             }
             self.finish();
         }

@@ -22,6 +22,8 @@ pub mod runner;
 mod running;
 #[path = "../../../rust/domain/task.rs"]
 pub mod task;
+#[path = "../../../rust/domain/trace.rs"]
+mod trace;
 
 #[path = "scenarios/runner.rs"]
 pub mod runners;
@@ -166,6 +168,10 @@ impl AsyncDomain {
     }
 
     fn lockdep_drain(&self) {}
+
+    fn name(&self) -> *const core::ffi::c_char {
+        ptr::null()
+    }
 
     fn take_error(&self) -> Option<(Cookie, Error)> {
         None

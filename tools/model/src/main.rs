@@ -22,6 +22,8 @@ use model::ffi;
 
 #[path = "../../../rust/queue.rs"]
 mod queue;
+#[path = "../../../rust/trace.rs"]
+mod trace;
 
 mod domain;
 mod scenarios;

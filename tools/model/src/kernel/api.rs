@@ -35,6 +35,13 @@ pub mod prelude {
 pub mod error {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Error(pub i32);
+
+    impl Error {
+        pub fn to_errno(self) -> i32 {
+            self.0
+        }
+    }
+
     pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
     pub mod code {

@@ -458,3 +458,30 @@ pub unsafe fn kfree(memory: *const c_void) {
         world::memory_ends(memory.addr());
     }
 }
+
+// --- Tracepoints ---------------------------------------------------------------------------------
+
+/// Nobody listens: the model has no tracepoints (`CONFIG_TRACEPOINTS`), and these are not called.
+macro_rules! nobody_listens {
+    ($($name:ident($($argument:ty),*);)*) => {$(
+        pub unsafe extern "C" fn $name($(_: $argument),*) {
+            unreachable!()
+        }
+    )*};
+}
+
+nobody_listens! {
+    trace_task_submit(*const c_void, u64, *const c_void, *const c_char);
+    trace_task_start(*const c_void, u64, *const c_void);
+    trace_task_yield(*const c_void, u64);
+    trace_task_ready(*const c_void, u64);
+    trace_task_retire(*const c_void, u64);
+    trace_task_cancel(*const c_void, u64);
+    trace_task_error(*const c_void, u64, c_int);
+    trace_task_finish(*const c_void, u64, u64);
+    trace_wait_queue(*const c_void, *const wait_queue_entry, u64);
+    trace_wait_wake(*const c_void, *const wait_queue_entry, u64);
+    trace_wait_skip(*const c_void, *const wait_queue_entry, u64);
+    trace_wait_vain(*const c_void, *const wait_queue_entry, u64);
+    trace_wait_gone(*const c_void, *const wait_queue_entry, u64);
+}
