@@ -63,6 +63,9 @@ unsafe fn function(node: NonNull<Node>) -> *const c_void {
 /// `node` must be in the domain's order, whose lock must be held.
 #[inline(always)]
 pub(super) unsafe fn task_submit(domain: &AsyncDomain, node: *mut Node) {
+    /// # Safety
+    ///
+    /// As above.
     #[cold]
     #[inline(never)]
     unsafe fn record(domain: &AsyncDomain, node: *mut Node) {
@@ -92,6 +95,9 @@ pub(super) unsafe fn task_submit(domain: &AsyncDomain, node: *mut Node) {
 /// The task must be in the order of its domain, and belong to the caller.
 #[inline(always)]
 pub(super) unsafe fn task_start(task: NonNull<Task>) {
+    /// # Safety
+    ///
+    /// As above.
     #[cold]
     #[inline(never)]
     unsafe fn record(task: *mut Task) {
@@ -126,6 +132,9 @@ pub(super) fn task_start_here(domain: &AsyncDomain, cookie: Cookie) {
 /// The future must belong to the caller, and be in the order of its domain unless that is null.
 #[inline(always)]
 pub(super) unsafe fn poll_start(spawned: NonNull<Spawned>) {
+    /// # Safety
+    ///
+    /// As above.
     #[cold]
     #[inline(never)]
     unsafe fn record(spawned: *mut Spawned) {
@@ -226,6 +235,9 @@ pub(super) fn task_error(domain: &AsyncDomain, cookie: Cookie, error: Error) {
 /// `node` must be valid, and the domain's lock be held.
 #[inline(always)]
 pub(super) unsafe fn task_finish(domain: &AsyncDomain, state: &State, node: *mut Node) {
+    /// # Safety
+    ///
+    /// As above.
     #[cold]
     #[inline(never)]
     unsafe fn record(domain: &AsyncDomain, state: &State, node: *mut Node) {
