@@ -208,9 +208,8 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     ///
     /// `task` must be in an item that was submitted; its pointer is taken back.
     unsafe fn pointer(task: NonNull<Task>) -> T::Pointer {
-        // SAFETY: The task is the header at this offset of an item, by the contract of `HasTask`;
-        // the item's pointer was given up when it was submitted.
-        unsafe { T::Pointer::from_raw(task.as_ptr().byte_sub(T::OFFSET).cast::<T>()) }
+        // SAFETY: By the caller's promise; the item's pointer was given up when it was submitted.
+        unsafe { T::Pointer::from_raw(item_of::<T, ID>(task)) }
     }
 
     /// # Safety
@@ -239,6 +238,17 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
 pub(super) unsafe fn header<T: HasTask<T, ID>, const ID: u64>(item: *const T) -> NonNull<Task> {
     // SAFETY: The header is at this offset of the item, by the contract of `HasTask`.
     unsafe { NonNull::new_unchecked(item.byte_add(T::OFFSET).cast::<Task>().cast_mut()) }
+}
+
+/// Returns the item of a header.
+///
+/// # Safety
+///
+/// `task` must come from [`header`], with the same `T`.
+#[inline]
+pub(super) unsafe fn item_of<T: HasTask<T, ID>, const ID: u64>(task: NonNull<Task>) -> *const T {
+    // SAFETY: The task is the header at this offset of an item, by the contract of `HasTask`.
+    unsafe { task.as_ptr().byte_sub(T::OFFSET).cast::<T>() }
 }
 
 impl AsyncDomain {

@@ -3,7 +3,10 @@
 //! In-flight tokens in memory that the caller brings.
 
 use super::{
-    item::header,
+    item::{
+        header,
+        item_of, //
+    },
     modules::{
         KeptRefs,
         ModuleRefs, //
@@ -23,6 +26,7 @@ use super::{
     TaskPointer, //
 };
 use core::{
+    marker::PhantomData,
     mem::ManuallyDrop,
     ops::Deref,
     ptr::{
@@ -88,7 +92,7 @@ where
     P::Item: TaskItem<ID, Pointer = P>,
 {
     task: NonNull<Task>,
-    item: *const P::Item,
+    _item: PhantomData<P>,
 }
 
 // SAFETY: What the token owns may be sent, since `P` may; everything that it does is done under the lock of
@@ -132,7 +136,10 @@ impl AsyncDomain {
         // gives it back. What is not in flight is given back here.
         match unsafe { self.begin_task(task) } {
             // INVARIANT: It has just been linked.
-            Ok(()) => Ok(ItemToken { task, item }),
+            Ok(()) => Ok(ItemToken {
+                task,
+                _item: PhantomData,
+            }),
             Err(error) => Err(SubmitError {
                 error,
                 // SAFETY: The pointer was given up above, and not used.
@@ -234,7 +241,7 @@ where
         // on the token's behalf. The pointer was given up for the token.
         unsafe {
             finish(this.task);
-            P::from_raw(this.item)
+            P::from_raw(item_of::<P::Item, ID>(this.task))
         }
     }
 }
@@ -248,7 +255,7 @@ where
     #[inline]
     fn deref(&self) -> &P::Item {
         // SAFETY: By the type invariant: the pointer keeps the item valid.
-        unsafe { &*self.item }
+        unsafe { &*item_of::<P::Item, ID>(self.task) }
     }
 }
 
@@ -269,7 +276,7 @@ where
         // caller's from then on.
         unsafe {
             finish(self.task);
-            drop(P::from_raw(self.item));
+            drop(P::from_raw(item_of::<P::Item, ID>(self.task)));
         }
     }
 }

@@ -273,13 +273,20 @@ impl State {
     /// Says whether so many tasks may be added.
     #[inline]
     fn admit(&self, count: usize) -> Result {
-        if self.closed {
-            return Err(ESHUTDOWN);
-        }
-        if count > self.limit.saturating_sub(self.unfinished) {
-            return Err(EAGAIN);
+        if self.closed || count > self.limit.saturating_sub(self.unfinished) {
+            return Err(self.refusal());
         }
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refusal(&self) -> Error {
+        if self.closed {
+            ESHUTDOWN
+        } else {
+            EAGAIN
+        }
     }
 
     /// Takes the domain's reference on its owner, unless it has it.
