@@ -75,6 +75,7 @@ bool async_domain_helper_is_sleeping(struct task_struct *task);
 void async_domain_helper_allow_signal(int sig);
 int async_domain_helper_nr_online_nodes(void);
 int async_domain_helper_numa_node_id(void);
+void async_domain_helper_mark_test_skipped(const char *reason);
 #endif
 
 #endif /* ASYNC_DOMAIN_HELPERS_H */

@@ -24,6 +24,7 @@ use kernel::{
         delay::fsleep,
         Delta, //
     },
+    types::ScopeGuard, //
 };
 
 /// Waits until the condition is true; `false` if it was not after ten seconds.
@@ -174,7 +175,7 @@ pub(crate) fn with_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
     ret
 }
 
-/// Runs `f`, whose first allocation with flags that do not allow to sleep fails.
+/// Runs `f`, whose first allocation with flags that do not allow to sleep fails. (See [`lacks_failslab`].)
 pub(crate) fn without_memory<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: It concerns the current thread only.
     unsafe { ffi::fail_next_allocation(true) };
@@ -193,14 +194,20 @@ pub(crate) fn allow_signal(signal: u32) {
 /// Runs `f` while the workqueue has as many items running as it may, so that nothing that is queued
 /// meanwhile starts.
 pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
-    // SAFETY: The queue exists while the module is loaded; two is a valid limit for the two blockers.
-    unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), 1) };
     let domain = Arc::pin_init(crate::new_async_domain!("blockers", exclusive), GFP_KERNEL)?;
     let gate = Gate::new()?;
     let running = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+    // SAFETY: The queue exists while the module is loaded; all limits here are valid.
+    let limit = |limit| unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), limit) };
 
-    // One for each node, and more, since each may have one that runs.
-    for node in [0, 1] {
+    limit(1);
+    // However this ends, the blockers do, too. The domain is dropped after that, and waits for them.
+    let _end = ScopeGuard::new(|| {
+        gate.open();
+        limit(queue::MAX_ACTIVE);
+    });
+    // One for each node, since each may have one that runs.
+    for node in 0..nodes() {
         let (g, r) = (gate.clone(), running.clone());
         domain.on_node(node)?.schedule(
             move |_| {
@@ -212,13 +219,38 @@ pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     }
     let blocked = eventually(|| running.load(Relaxed) > 0);
     settle();
-    let ret = if blocked { f() } else { Err(EBUSY) };
+    if blocked {
+        f()
+    } else {
+        Err(EBUSY)
+    }
+}
 
-    gate.open();
-    domain.synchronize_full()?;
-    // SAFETY: As above.
-    unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), queue::MAX_ACTIVE) };
-    ret
+/// How many NUMA nodes are online.
+pub(crate) fn nodes() -> i32 {
+    // SAFETY: It may always be called.
+    unsafe { ffi::nr_online_nodes() }
+}
+
+/// Whether there is only one NUMA node. If so, the case is skipped, and must return.
+pub(crate) fn lacks_second_node() -> bool {
+    skip_if(nodes() < 2, c"there is only one NUMA node")
+}
+
+/// Whether [`without_memory`] has no effect. If so, the case is skipped, and must return.
+pub(crate) fn lacks_failslab() -> bool {
+    skip_if(
+        !cfg!(CONFIG_FAILSLAB),
+        c"the kernel was built without CONFIG_FAILSLAB",
+    )
+}
+
+fn skip_if(condition: bool, reason: &CStr) -> bool {
+    if condition {
+        // SAFETY: The reason is a string.
+        unsafe { ffi::mark_test_skipped(reason.as_char_ptr()) };
+    }
+    condition
 }
 
 /// A sequence of numbers below `n`, each once, in an order that looks random and is always the same.
