@@ -132,6 +132,24 @@ pub(crate) unsafe fn wait_queue_unlock(head: *mut wait_queue_head, flags: c_ulon
     }
 }
 
+/// Runs what may be run in a hard interrupt, but for `PREEMPT_RT`, where it is not: spin locks sleep there.
+/// Lockdep, which looks ahead to `PREEMPT_RT` on all kernels, is told so.
+#[inline(always)]
+pub(crate) fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: It may always be called, and is left below.
+    #[cfg(CONFIG_PROVE_RAW_LOCK_NESTING)]
+    unsafe {
+        allow_spinlock_enter()
+    };
+    let ret = f();
+    // SAFETY: It was entered above, by this thread or interrupt.
+    #[cfg(CONFIG_PROVE_RAW_LOCK_NESTING)]
+    unsafe {
+        allow_spinlock_exit()
+    };
+    ret
+}
+
 /// Loads a pointer as `READ_ONCE()` does: relaxed, and without the call that the kernel crate makes of it.
 #[inline(always)]
 pub(crate) fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {

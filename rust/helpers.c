@@ -148,6 +148,19 @@ void async_domain_helper_lock_map_release(struct lockdep_map *map)
 	lock_map_release(map);
 }
 
+/* As printk_legacy_allow_spinlock_enter() of kernel/printk/printk.c, and for the same reason. */
+static DEFINE_WAIT_OVERRIDE_MAP(spinlock_map, LD_WAIT_CONFIG);
+
+void async_domain_helper_allow_spinlock_enter(void)
+{
+	lock_map_acquire_try(&spinlock_map);
+}
+
+void async_domain_helper_allow_spinlock_exit(void)
+{
+	lock_map_release(&spinlock_map);
+}
+
 #ifdef ASYNC_DOMAIN_KUNIT
 #include <kunit/test.h>
 #include <kunit/test-bug.h>
@@ -184,7 +197,9 @@ void async_domain_helper_fail_next_allocation(bool on)
 
 bool async_domain_helper_is_sleeping(struct task_struct *task)
 {
-	return READ_ONCE(task->__state) != TASK_RUNNING && !READ_ONCE(task->on_rq);
+	unsigned int state = READ_ONCE(task->__state);
+
+	return state != TASK_RUNNING && state != TASK_WAKING && !READ_ONCE(task->on_rq);
 }
 
 void async_domain_helper_allow_signal(int sig)

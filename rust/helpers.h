@@ -42,6 +42,8 @@ void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *n
 void async_domain_helper_lockdep_copy_map(struct lockdep_map *to, struct lockdep_map *from);
 void async_domain_helper_lock_map_acquire(struct lockdep_map *map);
 void async_domain_helper_lock_map_release(struct lockdep_map *map);
+void async_domain_helper_allow_spinlock_enter(void);
+void async_domain_helper_allow_spinlock_exit(void);
 
 /* Those of trace.c. */
 void async_domain_helper_trace_task_submit(const void *domain, u64 cookie, const void *func,

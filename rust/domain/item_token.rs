@@ -25,6 +25,7 @@ use super::{
     TaskItem,
     TaskPointer, //
 };
+use crate::ffi;
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
@@ -185,7 +186,7 @@ unsafe fn finish(task: NonNull<Task>) {
     unsafe {
         let this = task.as_ptr();
 
-        (*(*this).domain).finish_elsewhere(&raw mut (*this).node);
+        ffi::with_spin_locks(|| (*(*this).domain).finish_elsewhere(&raw mut (*this).node));
         if let For::Modules(kept) = (*this).for_ {
             return unclaim_with(task, kept);
         }
@@ -268,7 +269,7 @@ where
         #[cfg(CONFIG_PREEMPT_RT)]
         // SAFETY: It may always be called. A worker finishes it, and drops the item before that.
         unsafe {
-            if !crate::ffi::preemptible() {
+            if !ffi::preemptible() {
                 return Task::retire_elsewhere(self.task);
             }
         }

@@ -179,7 +179,7 @@ impl Drop for Token {
         }
 
         // SAFETY: By the type invariant; the token is being dropped.
-        unsafe { InFlight::finish(this) }
+        ffi::with_spin_locks(|| unsafe { InFlight::finish(this) })
     }
 }
 
@@ -189,19 +189,20 @@ mod tests {
     use super::*;
     use crate::{
         kunit::Thread,
-        new_async_domain, new_wait_queue,
-        wait::{
-            Fifo,
-            Filter,
-            Verdict,
-            WaitQueue, //
-        },
+        new_async_domain, //
+    };
+    use core::{
+        mem::ManuallyDrop,
+        ptr, //
     };
     use kernel::{
         impl_has_hr_timer,
         sync::{
             atomic::{
-                ordering::Relaxed,
+                ordering::{
+                    Full,
+                    Relaxed, //
+                },
                 Atomic, //
             },
             Arc,
@@ -214,34 +215,20 @@ mod tests {
                 HrTimerCallbackContext,
                 HrTimerPointer,
                 HrTimerRestart,
-                RelativeMode, //
+                RelativeHardMode, //
             },
             Delta,
             Monotonic, //
         },
     };
 
-    /// Nobody waits.
-    #[derive(Clone, Copy)]
-    struct Nobody;
-
-    impl Filter for Nobody {
-        type Event = ();
-        type Order = Fifo;
-
-        fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
-            Verdict::SKIP
-        }
-    }
-
-    /// A device that answers by interrupt.
+    /// A device that answers by interrupt, a hard one on all kernels.
     #[pin_data]
     struct Device {
         #[pin]
         timer: HrTimer<Self>,
-        // A lock that interrupts may take.
-        #[pin]
-        in_flight: WaitQueue<Option<Token>, Nobody>,
+        // A token that was given up, or null: not even a spin lock may be taken there.
+        in_flight: Atomic<*mut InFlight>,
         in_interrupt: Atomic<i32>,
     }
 
@@ -256,14 +243,14 @@ mod tests {
             if !unsafe { ffi::in_task() } {
                 this.in_interrupt.add(1, Relaxed);
             }
-            drop(this.in_flight.with(|token| token.take()));
+            drop(NonNull::new(this.in_flight.xchg(ptr::null_mut(), Full)).map(Token));
             HrTimerRestart::NoRestart
         }
     }
 
     impl_has_hr_timer! {
         impl HasHrTimer<Self> for Device {
-            mode: RelativeMode<Monotonic>, field: self.timer
+            mode: RelativeHardMode<Monotonic>, field: self.timer
         }
     }
 
@@ -277,7 +264,7 @@ mod tests {
             let device = Arc::pin_init(
                 pin_init!(Device {
                     timer <- HrTimer::new(),
-                    in_flight <- new_wait_queue!(Some(token)),
+                    in_flight: Atomic::new(ManuallyDrop::new(token).0.as_ptr()),
                     in_interrupt: Atomic::new(0),
                 }),
                 GFP_KERNEL,

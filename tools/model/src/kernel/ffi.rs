@@ -199,6 +199,10 @@ pub unsafe fn __init_waitqueue_head(
     world::new_lock(head.addr());
 }
 
+pub fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 pub fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
     pointer.load(Order::Relaxed)
 }
