@@ -62,6 +62,7 @@ mod handle;
 mod item;
 mod item_token;
 mod modules;
+mod name;
 mod order;
 mod own;
 mod pending;
@@ -121,6 +122,7 @@ use kernel::{
     },
     types::Opaque, //
 };
+use name::Name;
 use pending::Pending;
 use running::Run;
 
@@ -178,8 +180,7 @@ pub struct AsyncDomain {
     /// The device to whose binding the domain belongs, or null. Does not change after initialisation.
     device: *const Device,
     lockdep: Opaque<ffi::lockdep_map>,
-    /// A string in the owner's memory; null once that is gone. Changed under the lock.
-    name: Atomic<*const c_char>,
+    name: Name,
     _pin: PhantomPinned,
 }
 
@@ -299,7 +300,7 @@ impl AsyncDomain {
                 name.as_char_ptr(),
                 keys[1].as_ptr(),
             );
-            (&raw mut (*slot).name).write(Atomic::new(name.as_char_ptr()));
+            (&raw mut (*slot).name).write(Name::new(name));
         }
     }
 
@@ -313,12 +314,11 @@ impl AsyncDomain {
     fn disown(&self) {
         self.close();
         self.owner.store(ptr::null_mut(), Relaxed);
-        self.queue.with(|_| self.name.store(ptr::null(), Relaxed));
     }
 
-    /// The name of the domain, which is valid as long as the lock is held; null if its module is gone.
+    /// The name of the domain, which is valid as long as that.
     fn name(&self) -> *const c_char {
-        self.name.load(Relaxed)
+        self.name.as_char_ptr()
     }
 
     fn registry(&self) -> &registry::Links {
