@@ -58,9 +58,11 @@ clean:
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run test bench faults unload torture model mutants matrix
+.PHONY: run timeline test bench faults unload torture model mutants matrix
 run:
 	@tools/run
+timeline:
+	@tools/timeline
 test:
 	@tools/test $(SUITE)
 bench:
@@ -83,6 +85,7 @@ matrix:
 help:
 	@echo 'Commands that need nothing but this checkout:'
 	@echo '  run              - Bring up NVMe controllers (NVME=8, 1 to 64) in a stock kernel in QEMU'
+	@echo '  timeline         - Record that by tracepoints and draw it (NVME=8, TRACE=file, OUT=dir, UPDATE=1: see tools/timeline)'
 	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
 	@echo '  torture          - Torture the library there (MINUTES=10, CPUS=4, SEED=, PARAMETERS=), in the stock kernel'
 	@echo '                     or KERNEL=debug and others that tools/modules knows'
