@@ -17,6 +17,7 @@ pub(super) struct Name([u8; Self::SIZE]);
 impl Name {
     const SIZE: usize = 48;
 
+    /// Copies as much of the end as there is room for.
     pub(super) fn new(name: &CStr) -> Self {
         let mut this = Self([0; Self::SIZE]);
         let bytes = name.to_bytes();
