@@ -10,21 +10,56 @@
 //! Functions that are inlined into other modules ask there: so `trace.c` exports what this names.
 
 /// Whether somebody listens to a tracepoint: its name in `trace.h`, after `__tracepoint_`.
+///
+/// As `kernel::jump_label` does it, but that the compiler is told that memory and flags stay as they are, as
+/// in C: what is in registers need not be read again.
+#[cfg(all(CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL))]
 macro_rules! is_on {
-    ($tracepoint:ident) => {{
-        #[cfg(CONFIG_TRACEPOINTS)]
-        // SAFETY: The variable is a tracepoint that `trace.c` makes, and `key` its static key.
-        let is_on = unsafe {
+    ($tracepoint:ident) => {
+        'is_on: {
+            // SAFETY: The variable is a tracepoint that `trace.c` makes, and `key` its static key. What the
+            // kernel patches is an instruction that does nothing, or jumps.
+            unsafe {
+                ::kernel::asm!(
+                    include!(concat!(
+                        env!("OBJTREE"),
+                        "/rust/kernel/generated_arch_static_branch_asm.rs"
+                    ));
+                    l_yes = label {
+                        break 'is_on true;
+                    },
+                    symb = sym $crate::ffi::$tracepoint,
+                    off = const ::core::mem::offset_of!($crate::ffi::tracepoint, key),
+                    branch = const 0,
+                    options(nomem, nostack, preserves_flags),
+                );
+            }
+            false
+        }
+    };
+}
+
+/// The same, on a kernel that does not patch.
+#[cfg(all(CONFIG_TRACEPOINTS, not(CONFIG_JUMP_LABEL)))]
+macro_rules! is_on {
+    ($tracepoint:ident) => {
+        // SAFETY: As above.
+        unsafe {
             ::kernel::jump_label::static_branch_unlikely!(
                 $crate::ffi::$tracepoint,
                 $crate::ffi::tracepoint,
                 key
             )
-        };
-        #[cfg(not(CONFIG_TRACEPOINTS))]
-        let is_on = false;
-
-        is_on
-    }};
+        }
+    };
 }
+
+/// The same, without tracepoints.
+#[cfg(not(CONFIG_TRACEPOINTS))]
+macro_rules! is_on {
+    ($tracepoint:ident) => {
+        false
+    };
+}
+
 pub(crate) use is_on;
