@@ -43,6 +43,13 @@ pub(crate) fn settle() {
     fsleep(Delta::from_millis(20));
 }
 
+/// Is called over and over by who spins for another thread. Some kernels have one CPU, and never preempt.
+pub(crate) fn relax() {
+    core::hint::spin_loop();
+    // SAFETY: The tests spin in process context, with interrupts on.
+    unsafe { ffi::cond_resched() };
+}
+
 /// A gate that many can wait at, and that is opened once.
 pub(crate) struct Gate(Arc<Completion>);
 

@@ -166,6 +166,7 @@ mod tests {
     use crate::{
         kunit::{
             eventually,
+            relax,
             shuffled,
             Thread, //
         },
@@ -416,11 +417,13 @@ mod tests {
             if i % 2 == 0 {
                 // As an executor does that is called: once it was, the future is ready.
                 while calls.calls.load(Relaxed) == 0 {
-                    core::hint::spin_loop();
+                    relax();
                 }
                 assert_eq!(poll(&mut future, &waker), Poll::Ready(Ok(())));
             } else {
-                while calls.calls.load(Relaxed) == 0 && poll(&mut future, &waker).is_pending() {}
+                while calls.calls.load(Relaxed) == 0 && poll(&mut future, &waker).is_pending() {
+                    relax();
+                }
             }
             drop(future);
             finisher.join();

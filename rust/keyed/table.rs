@@ -288,10 +288,7 @@ mod tests {
             Arc, //
         },
         time::{
-            delay::{
-                fsleep,
-                udelay, //
-            },
+            delay::udelay,
             msecs_to_jiffies,
             Delta, //
         },
@@ -387,7 +384,7 @@ mod tests {
             let waker = shared.clone();
             let waker = Thread::spawn(move || {
                 while !waker.looking.load(Relaxed) {
-                    fsleep(Delta::from_micros(10));
+                    kunit::relax();
                 }
                 let change = || waker.done.store(true, Relaxed);
                 kunit::with_interrupts_off(|| waker.table.wake_up(key, change).shared)

@@ -229,6 +229,7 @@ mod tests {
     use crate::{
         kunit::{
             eventually,
+            relax,
             Thread, //
         },
         wait::{
@@ -380,6 +381,7 @@ mod tests {
 
             while queue.with(|purse| purse.counts().wakeups) == 0 {
                 waiter.wake_up();
+                relax();
             }
             assert_eq!(granter.join(), 1);
             let coins = Coins {

@@ -432,6 +432,7 @@ mod tests {
 
             while !is_empty(&queue) {
                 waiter.wake_up();
+                kunit::relax();
             }
             assert_eq!(granter.join(), 1);
             assert_eq!(waiter.join(), Ok(()));
