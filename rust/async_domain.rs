@@ -14,6 +14,8 @@
 
 use kernel::prelude::*;
 
+#[cfg(not(MODULE))]
+mod builtin;
 pub mod domain;
 pub mod errno;
 mod ffi;
@@ -43,6 +45,10 @@ pub use domain::{
 };
 pub use wait::WaitMode;
 
+#[cfg(not(MODULE))]
+use builtin::__LOG_PREFIX;
+
+#[cfg(MODULE)]
 module! {
     type: AsyncDomainModule,
     name: "async_domain",
@@ -62,10 +68,15 @@ struct AsyncDomainModule {
     _last_steps: domain::LastSteps,
 }
 
-impl kernel::Module for AsyncDomainModule {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+impl AsyncDomainModule {
+    /// Makes everything ready; fails with `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// This must be called once, before anything else of this crate is used.
+    unsafe fn new() -> Result<Self> {
         Ok(Self {
-            // SAFETY: This is the init function, which is called once.
+            // SAFETY: Called once, by the caller's promise.
             _devices: unsafe { domain::Devices::new() },
             _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
             _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
@@ -74,5 +85,13 @@ impl kernel::Module for AsyncDomainModule {
             _last_steps: domain::LastSteps::new(),
             _notifier: ffi::ModuleNotifier::new()?,
         })
+    }
+}
+
+#[cfg(MODULE)]
+impl kernel::Module for AsyncDomainModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: This is the init function, which is called once. Consumers are loaded after it.
+        unsafe { Self::new() }
     }
 }

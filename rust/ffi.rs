@@ -161,18 +161,12 @@ pub(crate) fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
 ///
 /// `__this_module` is a different object in every module, and the linker resolves it per module:
 /// what is inlined into a consumer names the consumer. This is C's `THIS_MODULE`, and the reason
-/// why everything between a consumer and this function is `#[inline]`.
-///
+/// why everything between a consumer and this function is `#[inline]`. Code that is built into the
+/// kernel gets one that stands for all of it (see `builtin.c`). That cannot be null, as C's is: only
+/// the linker knows whether a consumer of this crate is a module.
 #[inline(always)]
 pub(crate) const fn this_module() -> *mut module {
-    #[cfg(MODULE)]
-    {
-        &raw mut kernel::bindings::__this_module
-    }
-    // What decides is how this crate is compiled: consumers that are modules, of a library that is
-    // not, would all get null, and could be unloaded under their tasks.
-    #[cfg(not(MODULE))]
-    compile_error!("async_domain cannot be built into the kernel, only as a module");
+    &raw mut kernel::bindings::__this_module
 }
 
 /// Handles a wake-up of one entry of a wait queue: the `func` of `struct wait_queue_entry`.
