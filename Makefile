@@ -16,7 +16,7 @@ out := $(if $(O),$(abspath $(O)),$(CURDIR))
 RUSTC ?= rustc
 RUSTDOC ?= rustdoc
 RUSTFMT ?= rustfmt
-export KUNIT TORTURE BENCH FAULTS
+export KUNIT TORTURE BENCH FAULTS SAMPLES
 sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs $(foreach dir,rust samples tests tools, \
 	$(dir)/*/*.rs $(dir)/*/*/*.rs $(dir)/*/*/*/*.rs) samples/*.rs))
 
@@ -109,6 +109,7 @@ help:
 	@echo '  KDIR=dir         - Build directory of the kernel to build for'
 	@echo '  O=dir            - Put what is built there'
 	@echo '  KUNIT=1          - Build the KUnit suites into the library (make test does)'
+	@echo '  SAMPLES=n        - Leave the samples out'
 	@echo '  V=1              - Show all commands'
 	@echo '  ARCH, LLVM, CLIPPY, INSTALL_MOD_PATH - As in the kernel'
 	@echo '  ALLOW_UNSUPPORTED_KERNEL=1 - Try a kernel other than: $(shell cat tools/supported-kernels)'
