@@ -51,6 +51,13 @@ fmt-check:
 doc: modules
 	@tools/doc $(KDIR) $(out)
 
+# What editors want to know.
+.PHONY: compile_commands.json rust-project.json
+compile_commands.json: modules
+	@tools/compile-commands $(KDIR) $(out)
+rust-project.json: modules
+	@tools/rust-project $(KDIR) $(out)
+
 .PHONY: clean
 clean:
 	@if [ -e $(KDIR)/Makefile ]; then $(kbuild) --no-print-directory clean; fi
@@ -102,6 +109,8 @@ help:
 	@echo '  modules_install  - Install them, and what drivers need that use the library'
 	@echo '  clippy           - Build with clippy, warnings being errors'
 	@echo '  doc              - Make the HTML documentation in doc/'
+	@echo '  rust-project.json, compile_commands.json - Make them, for rust-analyzer and clangd'
+	@echo '  tools/install-into-tree SOURCE - Install library, suites and samples into the source tree of a kernel'
 	@echo '  clean            - Remove what was built'
 	@echo '  fmt, fmt-check   - Format the sources, or see whether they are'
 	@echo ''
