@@ -47,9 +47,15 @@ fmt:
 fmt-check:
 	@$(RUSTFMT) --edition 2021 --check $(sources)
 
+# Without KDIR=, with the stock kernel, in the reference userland.
 .PHONY: doc
+ifeq ($(origin KDIR),file)
+doc:
+	@tools/doc
+else
 doc: modules
 	@tools/doc $(KDIR) $(out)
+endif
 
 # What editors want to know.
 .PHONY: compile_commands.json rust-project.json
@@ -91,7 +97,7 @@ matrix:
 .PHONY: help
 help:
 	@echo 'Commands that need nothing but this checkout:'
-	@echo '  run              - Bring up NVMe controllers (NVME=8, 1 to 64) in a stock kernel in QEMU'
+	@echo '  run              - Bring NVMe controllers up and down (NVME=8, 1 to 64) in a stock kernel in QEMU'
 	@echo '  timeline         - Record that by tracepoints and draw it (NVME=8, TRACE=file, OUT=dir, UPDATE=1: see tools/timeline)'
 	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
 	@echo '  torture          - Torture the library there (MINUTES=10, CPUS=4, SEED=, PARAMETERS=), in the stock kernel'
@@ -102,13 +108,13 @@ help:
 	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
 	@echo '  bench            - Measure there, side by side with the kernel; WORKLOADS=abcdefghi SIZES=64,900'
 	@echo '                     REPEATS=5 CPUS=2 FREE=1 STRICT=1 BASELINE=file.json UPDATE=1 OUT=dir: see tools/bench-run'
+	@echo '  doc              - Make the manual and the reference in doc/, in HTML (with KDIR=, for that kernel)'
 	@echo '  matrix           - Build, load and test on all kernels; KERNELS="rt llvm" for some'
 	@echo ''
 	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
 	@echo '  modules          - Build the library and the samples (default)'
 	@echo '  modules_install  - Install them, and what drivers need that use the library'
 	@echo '  clippy           - Build with clippy, warnings being errors'
-	@echo '  doc              - Make the HTML documentation in doc/'
 	@echo '  rust-project.json, compile_commands.json - Make them, for rust-analyzer and clangd'
 	@echo '  tools/install-into-tree SOURCE - Install library, suites and samples into the source tree of a kernel'
 	@echo '  clean            - Remove what was built'

@@ -86,7 +86,7 @@ use kernel::prelude::*;
 /// # Invariants
 ///
 /// `task` is the header of an item whose pointer was given up for this token. Its node is in the order of
-/// its domain, and has [`flag::TOKEN`] set.
+/// its domain, and has `flag::TOKEN` set.
 #[must_use = "dropping a token finishes it"]
 pub struct ItemToken<P: TaskPointer<ID>, const ID: u64 = 0>
 where
