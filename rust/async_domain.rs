@@ -9,6 +9,8 @@
 //! - [`wait`]: wait queues whose waiters carry the condition that they wait for, so that nobody is
 //!   woken in vain.
 //!
+//! The [manual](manual/index.html) says why, which of it to use when, and how drivers do.
+//!
 //! Imports point down only: `domain` stands on `wait` and `queue`, and these on `ffi`, which alone
 //! names the kernel's C bindings.
 

@@ -44,6 +44,10 @@
 //! where the domain is made: a task that drains another domain which was made in the same place looks
 //! like one that drains its own. Make domains that wait for each other in different places.
 //!
+//! The manual has the [life of a task](manual/design.html#life-of-a-task), [when to use
+//! what](manual/interface.html), [scenarios](manual/scenarios.html), and [what is seen by
+//! whom](manual/memory-ordering.html).
+//!
 //! Source: [`kernel/async.c`](srctree/kernel/async.c),
 //! [`include/linux/async.h`](srctree/include/linux/async.h)
 
@@ -200,6 +204,20 @@ struct State {
 }
 
 /// What a domain has done since it was made.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Stats};
+///
+/// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+/// domain.schedule(|_| pr_info!("a port\n"), GFP_KERNEL)?;
+/// domain.synchronize_full()?;
+///
+/// let stats: Stats = domain.stats();
+/// assert_eq!((stats.submitted, stats.finished, stats.vain), (1, 1, 0));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Tasks and tokens that were submitted.
@@ -239,6 +257,20 @@ impl AsyncDomain {
     ///
     /// The two lock classes are those of the domain's lock, and of its tasks (see
     /// [`Self::synchronize_full`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::AsyncDomain;
+    /// use kernel::static_lock_class;
+    ///
+    /// let domain = KBox::pin_init(
+    ///     AsyncDomain::new(c"ports", [static_lock_class!(), static_lock_class!()], false),
+    ///     GFP_KERNEL,
+    /// )?;
+    /// domain.synchronize_full()?;
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline(always)]
     pub fn new(
         name: &'static CStr,
@@ -345,6 +377,24 @@ impl AsyncDomain {
     /// `EAGAIN`. [`DEFAULT_LIMIT`] until this is called.
     ///
     /// May be called in any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+    /// domain.set_limit(1);
+    ///
+    /// let token = domain.begin(GFP_KERNEL)?;
+    /// assert_eq!(domain.lowest_in_progress(), Some(token.cookie()));
+    /// assert!(matches!(domain.begin(GFP_KERNEL), Err(e) if e == EAGAIN));
+    /// token.finish();
+    ///
+    /// domain.close();
+    /// assert!(domain.begin(GFP_KERNEL).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn set_limit(&self, limit: usize) {
         self.queue.with(|state| state.limit = limit);
     }

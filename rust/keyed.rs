@@ -33,6 +33,8 @@
 //! orders them. `samples/block_lock.rs` shows how a lock of four bytes per block is built with a
 //! fast path outside of the lock.
 //!
+//! The manual says [when to use it](manual/interface.html#waits-by-key).
+//!
 //! Source: [`kernel/sched/wait_bit.c`](srctree/kernel/sched/wait_bit.c)
 
 mod key;

@@ -23,6 +23,8 @@
 //! - **Nobody is looked at in vain.** The ring knows a lower bound of what any of its waiters still
 //!   needs, so that an event that satisfies nobody costs no walk.
 //!
+//! The manual says [when to use which](manual/interface.html#waits-by-threshold).
+//!
 //! [`Filter::grant`]: crate::wait::Filter::grant
 
 mod buffer;

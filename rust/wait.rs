@@ -58,6 +58,8 @@
 //! [`Sorted`]. [`Verdict::WAKE_EXCLUSIVE`] says that this waiter is satisfied and leaves nothing of
 //! the event for others.
 //!
+//! The manual shows [how to write one](manual/filters.html), and what happens if it breaks a rule.
+//!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
 mod entry;

@@ -34,6 +34,22 @@ impl AsyncDomain {
     /// Returns the range of their cookies, which are in the order of the vector: the first one has
     /// the range's start, and `synchronize_cookie(range.end)` waits for all of them.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Context};
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+    /// let mut probes = KVec::new();
+    /// for port in 0..4 {
+    ///     probes.push(move |_: &Context<'_>| pr_info!("port {port}\n"), GFP_KERNEL)?;
+    /// }
+    ///
+    /// let cookies = domain.schedule_batch(probes, GFP_KERNEL)?;
+    /// domain.synchronize_cookie(cookies.end)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Gives the closures back, in their order, as [`Self::schedule`] does with one. `EINVAL`: there

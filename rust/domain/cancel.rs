@@ -34,6 +34,31 @@ impl AsyncDomain {
     /// A [spawned](Self::spawn) future is taken back also while it waits, wherever it has come. One
     /// that is being polled is dropped afterwards, and this returns `false`.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    /// use kernel::time::{delay::fsleep, Delta};
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("scans"), GFP_KERNEL)?;
+    /// let scan = domain.schedule(
+    ///     |context| {
+    ///         while !context.should_stop() {
+    ///             fsleep(Delta::from_millis(1)); // ... a piece of it ...
+    ///         }
+    ///     },
+    ///     GFP_KERNEL,
+    /// )?;
+    ///
+    /// if domain.cancel(scan) {
+    ///     pr_info!("it had not begun\n");
+    /// }
+    /// // And all others.
+    /// domain.cancel_all();
+    /// domain.synchronize_full()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Context
     ///
     /// Any in which what is cancelled can be dropped.

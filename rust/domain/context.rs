@@ -13,6 +13,20 @@ use kernel::prelude::*;
 /// A running task, as its own function sees it.
 ///
 /// It cannot leave the thread that runs the task, nor outlive the task's function.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Context};
+///
+/// fn probe(port: u32, context: &Context<'_>) {
+///     pr_info!("port {port} by task {}\n", context.cookie());
+/// }
+///
+/// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+/// domain.schedule(|context| probe(0, context), GFP_KERNEL)?;
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Context<'a> {
     run: &'a Run,
 }

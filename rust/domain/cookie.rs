@@ -20,6 +20,20 @@ use kernel::{
 /// Cookies are 64 bits wide, never 0, and strictly increasing over all domains: of two tasks, the
 /// one that was submitted first has the lower cookie.
 ///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Cookie};
+///
+/// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+/// let token = domain.begin(GFP_KERNEL)?;
+/// let cookie: Cookie = token.cookie();
+///
+/// pr_info!("command {cookie}, in hexadecimal {:#x}\n", cookie.as_u64());
+/// assert!(cookie < cookie.next() && cookie.next() <= Cookie::now());
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// Source: `next_cookie` in [`kernel/async.c`](srctree/kernel/async.c)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]

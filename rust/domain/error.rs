@@ -10,6 +10,24 @@ use kernel::{
 /// A task that was not submitted: what it was made of, which has neither been run nor dropped.
 ///
 /// `?` turns it into an [`Error`] and drops the task.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, SubmitError};
+///
+/// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+/// match domain.schedule(|_| pr_info!("a port\n"), GFP_KERNEL) {
+///     Ok(cookie) => pr_info!("task {cookie}\n"),
+///     Err(SubmitError { error, task }) if error == EAGAIN => {
+///         // Later: the closure is still there.
+///         domain.synchronize_full()?;
+///         domain.schedule(task, GFP_KERNEL)?;
+///     }
+///     Err(refused) => return Err(refused.error),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 pub struct SubmitError<T> {
     /// Why:
     ///

@@ -31,6 +31,21 @@ use kernel::{
 ///
 /// It is never dropped. Its module cannot be unloaded while it has unfinished tasks.
 ///
+/// # Examples
+///
+/// ```
+/// use async_domain::{static_domain, StaticDomain};
+///
+/// static_domain!(static PROBES);
+///
+/// fn flush(domain: &'static StaticDomain) -> Result {
+///     domain.synchronize_full()
+/// }
+///
+/// flush(&PROBES)?;
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// `domain` is initialised if `ready` is true, and then for ever.

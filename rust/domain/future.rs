@@ -33,6 +33,32 @@ use kernel::prelude::*;
 /// It may be dropped, polled with another [`Waker`](task::Waker) or sent to another thread at any
 /// moment. If it is leaked while it waits, then its memory stays, since it is pinned, and so do the
 /// modules that it needs.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{domain::Wait, new_async_domain, Cookie};
+/// use kernel::sync::Arc;
+///
+/// async fn both(first: Wait<'_>, second: Wait<'_>) -> Result {
+///     first.await?;
+///     second.await
+/// }
+///
+/// let disks = Arc::pin_init(new_async_domain!("disks"), GFP_KERNEL)?;
+/// let domain = disks.clone();
+/// disks.spawn(
+///     async move {
+///         let now = Cookie::now();
+///         // This very future is in progress: it would wait for itself.
+///         if both(domain.wait(now), domain.wait(now)).await.is_err() {
+///             pr_info!("not for itself\n");
+///         }
+///     },
+///     GFP_KERNEL,
+/// )?;
+/// # Ok::<(), Error>(())
+/// ```
 #[must_use = "futures do nothing unless they are polled"]
 #[pin_data]
 pub struct Wait<'a> {

@@ -37,6 +37,21 @@ use kernel::{
 /// A task that gives a value; see [`AsyncDomain::schedule_with_handle`].
 ///
 /// Dropping the handle neither cancels the task nor leaks its value.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Handle, WaitMode};
+/// use kernel::time::msecs_to_jiffies;
+///
+/// let domain = KBox::pin_init(new_async_domain!("sums"), GFP_KERNEL)?;
+/// let mut sum: Handle<u32> = domain.schedule_with_handle(|_| (1..=100).sum(), GFP_KERNEL)?;
+/// pr_info!("task {}\n", sum.cookie());
+///
+/// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
+/// assert_eq!(sum.join_with(mode)?, 5050);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Handle<T> {
     cell: Arc<WaitQueue<Outcome<T>, Settled>>,
     cookie: Cookie,
@@ -237,6 +252,21 @@ impl AsyncDomain {
 
     /// Takes the first error in cookie order of those that have been reported so far, and the cookie
     /// of its task. May be called in any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("probes"), GFP_KERNEL)?;
+    /// domain.schedule(|context| context.report(EIO), GFP_KERNEL)?;
+    /// domain.synchronize_full()?;
+    ///
+    /// if let Some((cookie, error)) = domain.take_error() {
+    ///     pr_info!("task {cookie} has failed: {error:?}\n");
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn take_error(&self) -> Option<(Cookie, Error)> {
         self.queue.with(|state| state.error.take())
     }

@@ -145,6 +145,20 @@ pub trait TaskItem<const ID: u64 = 0>: HasTask<Self, ID> + Send + Sync + 'static
 
 /// A pointer that owns an item, or a share in it.
 ///
+/// # Examples
+///
+/// ```
+/// use async_domain::domain::TaskPointer;
+///
+/// // What a domain does with an item meanwhile, it does by its address.
+/// fn there_and_back<P: TaskPointer<0>>(item: P) -> P {
+///     let raw = item.into_raw();
+///
+///     // SAFETY: It was given up just now.
+///     unsafe { P::from_raw(raw) }
+/// }
+/// ```
+///
 /// # Safety
 ///
 /// `into_raw` must give a pointer to an item that is valid until it goes through `from_raw`.
@@ -258,6 +272,21 @@ impl AsyncDomain {
     /// The item may free itself, or submit itself again, in its own function. If it has been asked to run
     /// on a node, then its function must not wait for what it submits to a node in the same memory: the
     /// workqueue knows an item by its address, and does not begin with it before the function returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{AsyncDomain, TaskItem};
+    /// use kernel::sync::Arc;
+    ///
+    /// // Once more, unless it is queued already. See `TaskHeader` for an item.
+    /// fn kick<T: TaskItem<Pointer = Arc<T>>>(domain: &AsyncDomain, item: &Arc<T>) -> Result {
+    ///     match domain.submit(item.clone()) {
+    ///         Err(refused) if refused.error != EBUSY => Err(refused.error),
+    ///         _ => Ok(()),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -77,8 +77,8 @@ use kernel::prelude::*;
 /// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
 ///
 /// let token = domain.begin_item(command)?;
+/// pr_info!("command {} is task {}\n", token.tag, token.cookie());
 /// // ... the interrupt handler does this:
-/// pr_info!("command {} is done\n", token.tag);
 /// token.finish();
 /// # Ok::<(), Error>(())
 /// ```
@@ -234,6 +234,18 @@ where
 
     /// Counts as finished from now on; gives the item back. With `PREEMPT_RT`, the lock of the domain
     /// sleeps, and this must not be called where that is not allowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{ItemToken, TaskItem};
+    /// use kernel::sync::Arc;
+    ///
+    /// // Done; and the memory is free for the next command.
+    /// fn answered<T: TaskItem<Pointer = Arc<T>>>(token: ItemToken<Arc<T>>) -> Arc<T> {
+    ///     token.into_item()
+    /// }
+    /// ```
     #[inline]
     pub fn into_item(self) -> P {
         let this = ManuallyDrop::new(self);

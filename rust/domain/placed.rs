@@ -13,6 +13,32 @@ use kernel::{
 ///
 /// The node is honoured as far as possible: if it has no CPU that is online, its tasks run anywhere
 /// (see `queue_work_node()`).
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{domain::Placed, new_async_domain, AsyncDomain, Context, TaskItem};
+/// use kernel::{device::Device, sync::Arc};
+///
+/// fn start<T>(domain: &AsyncDomain, device: &Device, item: Arc<T>) -> Result
+/// where
+///     T: TaskItem<Pointer = Arc<T>>,
+/// {
+///     domain.near(device).submit(item)?;
+///     Ok(())
+/// }
+///
+/// let domain = KBox::pin_init(new_async_domain!("placed"), GFP_KERNEL)?;
+/// let node: Placed<'_> = domain.on_node(0)?;
+///
+/// node.schedule(|_| pr_info!("a task\n"), GFP_KERNEL)?;
+/// node.schedule_ordered(|_| 17, |n, _| pr_info!("{n}, in order\n"), GFP_KERNEL)?;
+/// node.schedule_fallible(|_| Ok(()), GFP_KERNEL)?;
+/// node.schedule_batch(KVec::from_elem(|_: &Context<'_>| (), 4, GFP_KERNEL)?, GFP_KERNEL)?;
+/// node.spawn(async { pr_info!("a future\n") }, GFP_KERNEL)?;
+/// assert_eq!(node.schedule_with_handle(|_| 17, GFP_KERNEL)?.join(), Ok(17));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Placed<'a> {
     pub(super) domain: &'a AsyncDomain,

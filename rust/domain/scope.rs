@@ -109,6 +109,25 @@ impl Gathering {
 
 /// A scope in which tasks can be submitted that borrow from the caller; see
 /// [`AsyncDomain::scope`].
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Scope};
+///
+/// fn squares<'scope>(scope: &'scope Scope<'scope, '_>, out: &'scope mut [usize]) -> Result {
+///     for (i, square) in out.iter_mut().enumerate() {
+///         scope.schedule(move |_| *square = i * i, GFP_KERNEL)?;
+///     }
+///     Ok(())
+/// }
+///
+/// let domain = KBox::pin_init(new_async_domain!("squares"), GFP_KERNEL)?;
+/// let mut out = [0; 4];
+/// domain.scope(|scope| squares(scope, &mut out))?;
+/// assert_eq!(out, [0, 1, 4, 9]);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     domain: &'scope AsyncDomain,
     gathering: &'scope Gathering,

@@ -116,6 +116,17 @@ impl AsyncDomain {
     /// any other, so that others wait for it. Beware that it can only wait for earlier tasks as long
     /// as none of them waits for the caller.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+    /// // It holds no lock that the function takes, and can wait for it.
+    /// domain.schedule_or_run(|_| pr_info!("a port\n"), GFP_KERNEL)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Gives the closure back with

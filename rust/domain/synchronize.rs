@@ -39,6 +39,22 @@ impl AsyncDomain {
 
     /// Like [`Self::synchronize_cookie`], with a wait that a signal or a time limit may end.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Cookie, WaitMode};
+    /// use kernel::time::msecs_to_jiffies;
+    ///
+    /// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+    /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
+    /// let command = domain.begin(GFP_KERNEL)?;
+    ///
+    /// assert_eq!(domain.synchronize_cookie_with(Cookie::now(), mode), Err(ETIMEDOUT));
+    /// command.finish();
+    /// domain.synchronize_full_with(mode)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `EDEADLK`, `EINVAL`: as above.

@@ -18,6 +18,26 @@ use core::{
 ///
 /// Keys are compared under the lock of a wait queue with interrupts off. [`Eq`] must only compare,
 /// and agree with [`Hash`] as usual: otherwise wake-ups are lost.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{keyed::{Key, WaitTable}, new_wait_table};
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// struct Block {
+///     disk: u32,
+///     sector: u64,
+/// }
+///
+/// fn release<K: Key>(table: &WaitTable<K>, key: K) {
+///     table.wake_up(key, || ());
+/// }
+///
+/// let blocks = new_wait_table!(16, GFP_KERNEL, "blocks")?;
+/// release(&blocks, Block { disk: 0, sector: 17 });
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Key: Copy + Eq + Hash + Send + Sync {}
 
 impl<K: Copy + Eq + Hash + Send + Sync> Key for K {}

@@ -147,6 +147,20 @@ impl<K: Key> WaitTable<K> {
     /// The difference to C's `wait_on_bit_lock()` is that it is handed over: those who have waited
     /// longest get it, and nobody can snatch it in between.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_wait_table, WaitMode};
+    /// use kernel::sync::atomic::{ordering::Relaxed, Atomic};
+    ///
+    /// let table = new_wait_table!(4, GFP_KERNEL, "slots")?;
+    /// let taken = Atomic::new(false);
+    ///
+    /// // Takes the slot, or waits until it is handed over: see `with` for that.
+    /// table.wait_event_exclusive("slot", WaitMode::KILLABLE, || !taken.xchg(true, Relaxed))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// Errors and context are those of [`wait_event`](Self::wait_event).
     #[inline]
     pub fn wait_event_exclusive(
@@ -238,6 +252,17 @@ impl<K: Key> WaitTable<K> {
     }
 
     /// What has happened on all queues of the table so far, each looked at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_wait_table;
+    ///
+    /// let table = new_wait_table!(16, GFP_KERNEL, "blocks")?;
+    /// table.wake_up_all(17, || ());
+    /// assert_eq!((table.nr_buckets(), table.counts().wakeups), (16, 0));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Context
     ///

@@ -90,6 +90,17 @@ impl<K: Key> Filter for Waiter<K> {
 }
 
 /// How many waiters a wake-up of a key has woken.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{keyed::Woken, new_wait_table};
+///
+/// let table = new_wait_table!(4, GFP_KERNEL, "slots")?;
+/// let Woken { shared, exclusive } = table.wake_up("slot", || ());
+/// assert_eq!((shared, exclusive), (0, 0));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Woken {
     /// Those that wait together with others.
@@ -101,6 +112,28 @@ pub struct Woken {
 /// The bucket of a key while its lock is held, and the means to wake the waiters for that key.
 ///
 /// See [`WaitTable::with`](super::WaitTable::with).
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{keyed::Bucket, new_wait_table};
+///
+/// // Hands units to those who wait; returns how many are left.
+/// fn hand_over(units: u64, bucket: &mut Bucket<'_, '_, u32>) -> u64 {
+///     units - bucket.wake_up_nr(units).exclusive
+/// }
+///
+/// let table = new_wait_table!(4, GFP_KERNEL, "units")?;
+/// assert_eq!(table.with(17, |bucket| hand_over(3, bucket)), 3);
+///
+/// // Or: one of them, and then all.
+/// table.with(17, |bucket| {
+///     bucket.wake_up();
+///     bucket.wake_up_all();
+///     pr_info!("nobody waits for {} any more\n", bucket.key());
+/// });
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Bucket<'a, 'b, K: Key> {
     pub(super) locked: &'a mut Locked<'b, (), Waiter<K>>,
     pub(super) key: K,

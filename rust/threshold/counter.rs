@@ -64,6 +64,20 @@ impl Filter for Reached {
 
 impl EventCounter {
     /// Makes a counter that stands at 0; [`new_event_counter!`](crate::new_event_counter) calls this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::threshold::EventCounter;
+    /// use kernel::static_lock_class;
+    ///
+    /// let flushes = KBox::pin_init(
+    ///     EventCounter::new(c"flushes", static_lock_class!()),
+    ///     GFP_KERNEL,
+    /// )?;
+    /// assert_eq!((flushes.read(), flushes.counts().waits), (0, 0));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             queue <- WaitQueue::new(0, name, key),

@@ -87,6 +87,20 @@ impl<T: Copy + Send> CompletionRing<T> {
     /// Makes an empty ring for `capacity` events;
     /// [`new_completion_ring!`](crate::new_completion_ring) calls this.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::threshold::CompletionRing;
+    /// use kernel::static_lock_class;
+    ///
+    /// let ring = KBox::pin_init(
+    ///     CompletionRing::<u32>::new(64, GFP_KERNEL, c"answers", static_lock_class!()),
+    ///     GFP_KERNEL,
+    /// )?;
+    /// assert_eq!((ring.capacity(), ring.available()), (64, 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `EINVAL`: the capacity is 0.
@@ -167,6 +181,22 @@ impl<T: Copy + Send> CompletionRing<T> {
     /// their order, or `ESHUTDOWN`.
     ///
     /// Events that are left can still be taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_completion_ring, WaitMode};
+    ///
+    /// let ring = KBox::pin_init(new_completion_ring!(4, GFP_KERNEL, "answers"), GFP_KERNEL)?;
+    /// ring.post_all(&[1, 2, 3])?;
+    /// ring.close();
+    /// assert!(ring.is_closed() && ring.post(4).is_err());
+    ///
+    /// let mut answers = [0; 4];
+    /// assert_eq!(ring.wait(&mut answers, 4, WaitMode::KILLABLE)?, 3);
+    /// assert_eq!(ring.counts().vain, 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Context
     ///

@@ -157,6 +157,22 @@ impl<T: Copy + Send> CompletionRing<T> {
     /// A consumer whose minimum wait ends without an event runs once, to say that it is content
     /// with one now, and goes to the end of the queue.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_completion_ring, WaitMode};
+    /// use kernel::time::msecs_to_jiffies;
+    ///
+    /// let ring = KBox::pin_init(new_completion_ring!(64, GFP_KERNEL, "answers"), GFP_KERNEL)?;
+    /// ring.post(17)?;
+    ///
+    /// // Four, or after 10 ms one.
+    /// let mut answers = [0; 8];
+    /// let nr = ring.wait_min(&mut answers, 4, msecs_to_jiffies(10), WaitMode::KILLABLE)?;
+    /// assert_eq!(nr, 1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// Errors and context are those of [`wait`](Self::wait).
     ///
     /// Source: `io_cqring_wait()` in [`io_uring/wait.c`](srctree/io_uring/wait.c), whose wait,

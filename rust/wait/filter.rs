@@ -138,6 +138,15 @@ mod private {
 }
 
 /// The order in which the waiters of a queue stand: [`Fifo`] or [`Sorted`].
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::wait::{Fifo, Order, Sorted};
+///
+/// assert!(Sorted::is_before(&1, &2));
+/// assert!(!<Fifo as Order<u32>>::is_before(&1, &2));
+/// ```
 pub trait Order<F>: private::Sealed {
     /// Whether a new waiter goes before one that is already there.
     fn is_before(new: &F, old: &F) -> bool;

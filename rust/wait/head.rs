@@ -112,6 +112,32 @@ unsafe impl<T: Send, F: Filter> Sync for WaitQueue<T, F> {}
 
 impl<T, F: Filter> WaitQueue<T, F> {
     /// Makes a queue with no waiters; [`new_wait_queue!`](crate::new_wait_queue) calls this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::wait::{Fifo, Filter, Verdict, WaitQueue};
+    /// use kernel::static_lock_class;
+    ///
+    /// #[derive(Clone, Copy)]
+    /// struct Opened;
+    ///
+    /// impl Filter for Opened {
+    ///     type Event = ();
+    ///     type Order = Fifo;
+    ///
+    ///     fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
+    ///         Verdict::WAKE
+    ///     }
+    /// }
+    ///
+    /// let gate = KBox::pin_init(
+    ///     WaitQueue::<bool, Opened>::new(false, c"gate", static_lock_class!()),
+    ///     GFP_KERNEL,
+    /// )?;
+    /// assert!(!gate.with(|open| **open));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(
         data: T,
         name: &'static CStr,
@@ -199,6 +225,42 @@ impl<T, F: Filter> WaitQueue<T, F> {
 }
 
 /// The data of a [`WaitQueue`] while its lock is held, and the means to wake its waiters.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{
+///     new_wait_queue,
+///     wait::{Counts, Fifo, Filter, Locked, Verdict, WaitQueue},
+/// };
+///
+/// /// Waits until nothing is left.
+/// #[derive(Clone, Copy)]
+/// struct Empty;
+///
+/// impl Filter for Empty {
+///     type Event = u32;
+///     type Order = Fifo;
+///
+///     fn judge(&self, left: &mut u32) -> Verdict<Fifo> {
+///         Verdict::wake_if(*left == 0)
+///     }
+/// }
+///
+/// fn one_less(left: &mut Locked<'_, u32, Empty>) {
+///     **left -= 1;
+///     // The data is the event.
+///     left.wake_by_data();
+/// }
+///
+/// let queue = KBox::pin_init(new_wait_queue!(2), GFP_KERNEL)?;
+/// let queue: &WaitQueue<u32, Empty> = &queue;
+/// queue.with(one_less);
+///
+/// let counts: Counts = queue.with(|left| left.counts());
+/// assert!(!queue.with(|left| left.has_waiters()) && counts.wakeups == 0);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Locked<'a, T, F: Filter> {
     queue: &'a WaitQueue<T, F>,
     _not_send: NotThreadSafe,

@@ -19,7 +19,7 @@ use kernel::{
 ///
 /// // Fails with `ERESTARTSYS` when a fatal signal comes, and with `ETIMEDOUT` after 100 ms.
 /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(100));
-/// # let _ = mode;
+/// assert_eq!(mode.time_limit(), Some(msecs_to_jiffies(100)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitMode {

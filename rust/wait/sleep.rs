@@ -44,6 +44,46 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// As [`wait`](Self::wait), and returns the filter as [`Filter::grant`] left it; `None` if
     /// `check` found that there is nothing to wait for.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{
+    ///     new_wait_queue,
+    ///     wait::{Fifo, Filter, Verdict, WaitQueue},
+    ///     WaitMode,
+    /// };
+    ///
+    /// /// Waits for a unit, and is told which one it has got.
+    /// #[derive(Clone, Copy)]
+    /// struct Unit(Option<u32>);
+    ///
+    /// impl Filter for Unit {
+    ///     type Event = Option<u32>;
+    ///     type Order = Fifo;
+    ///
+    ///     fn judge(&self, unit: &mut Option<u32>) -> Verdict<Fifo> {
+    ///         Verdict::wake_if(unit.is_some())
+    ///     }
+    ///
+    ///     fn grant(&mut self, unit: &mut Option<u32>) {
+    ///         self.0 = unit.take();
+    ///     }
+    /// }
+    ///
+    /// fn get(units: &WaitQueue<Option<u32>, Unit>) -> Result<u32> {
+    ///     let mut free = None;
+    ///     let granted = units.wait_granted(WaitMode::KILLABLE, |unit| {
+    ///         free = unit.take();
+    ///         Ok(free.is_none().then_some(Unit(None)))
+    ///     })?;
+    ///     granted.map_or(free, |waiter| waiter.0).ok_or(EINVAL)
+    /// }
+    ///
+    /// let units = KBox::pin_init(new_wait_queue!(Some(17)), GFP_KERNEL)?;
+    /// assert_eq!(get(&units)?, 17);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait). After an error nothing was granted.
