@@ -64,8 +64,9 @@ def rust_role(_name, rawtext, text, lineno, inliner, options=None, _content=None
     if not PAGES:
         return [literal], []
     page, member = PAGES.get(path[-1]), None
-    if page is None and len(path) > 1:
-        page, member = PAGES.get(path[-2]), path[-1]
+    # A type's member, unless what stands before it is a module.
+    if len(path) > 1 and (owner := PAGES.get(path[-2])) and owner.name != "index.html":
+        page, member = owner, path[-1]
     source = page.read_text(encoding="utf-8") if page else ""
     found = page and (member is None or re.search(MEMBER.format(member), source))
     if not found:
