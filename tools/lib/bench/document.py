@@ -17,7 +17,7 @@ from workloads import TARGETS, WORKLOADS
 
 JSON = "Documentation/benchmark.json"
 IMAGES = "Documentation/images"
-DOCUMENTS = ["README.md", "Documentation/benchmark.rst"]
+DOCUMENTS = ["README.md", "Documentation/benchmark.rst", "Documentation/why.rst"]
 MARKS = re.compile(
     r"(?P<begin>^(?:<!--|\.\.) bench: (?P<name>[\w-]+)(?: -->)?\n).*?"
     r"(?P<end>^(?:<!--|\.\.) bench: end(?: -->)?\n)",
