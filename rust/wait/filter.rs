@@ -26,6 +26,11 @@ use core::{
 ///     fn judge(&self, bits: &mut u32) -> Verdict<Fifo> {
 ///         Verdict::wake_if(*bits & self.0 != 0)
 ///     }
+///
+///     // For the tracepoints.
+///     fn traced(&self) -> u64 {
+///         self.0.into()
+///     }
 /// }
 /// ```
 pub trait Filter: Copy + Send + Sync {
