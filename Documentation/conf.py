@@ -13,7 +13,7 @@ author = "The async_domain developers"
 extensions = []
 exclude_patterns = ["images"]
 # Chapters that come with other parts of the project; without them, the table of contents is shorter.
-OPTIONAL = {"debugging", "tracing", "in-tree", "developing"}
+OPTIONAL = {"debugging", "tracing", "in-tree", "developing", "dkms"}
 
 html_theme = "alabaster"
 html_theme_options = {
