@@ -61,6 +61,8 @@ module! {
 
 /// What the loaded module owns. Dropped in this order.
 struct AsyncDomainModule {
+    #[cfg(CONFIG_DEBUG_FS)]
+    _debugfs: domain::DebugFs,
     _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
     _devices: domain::Devices,
     _tasks: queue::Queue,
@@ -86,6 +88,8 @@ impl AsyncDomainModule {
             _shared: keyed::SharedTable::new()?,
             _last_steps: domain::LastSteps::new(),
             _notifier: ffi::ModuleNotifier::new()?,
+            #[cfg(CONFIG_DEBUG_FS)]
+            _debugfs: domain::DebugFs::new(),
         })
     }
 }

@@ -57,12 +57,16 @@ mod cancel;
 mod closure;
 mod context;
 mod cookie;
+#[cfg(CONFIG_DEBUG_FS)]
+mod debugfs;
 mod device;
 mod error;
 mod executor;
 mod fixed;
 mod future;
 mod handle;
+#[cfg(CONFIG_DEBUG_FS)]
+mod inspect;
 mod item;
 mod item_token;
 mod modules;
@@ -81,8 +85,11 @@ mod synchronize;
 mod task;
 mod token;
 mod trace;
+mod worker_id;
 
 pub(crate) use binding::Devices;
+#[cfg(CONFIG_DEBUG_FS)]
+pub(crate) use debugfs::DebugFs;
 pub(crate) use own::LastSteps;
 pub(crate) use registry::OwnerGone;
 
@@ -184,6 +191,7 @@ pub struct AsyncDomain {
     /// The device to whose binding the domain belongs, or null. Does not change after initialisation.
     device: *const Device,
     lockdep: Opaque<ffi::lockdep_map>,
+    /// What the domain was called, as a C string.
     name: Name,
     _pin: PhantomPinned,
 }
@@ -197,6 +205,8 @@ struct State {
     /// How many of them share the reference that the domain holds on its owner meanwhile.
     shared: usize,
     limit: usize,
+    /// The most that there were at a time.
+    most: usize,
     submitted: u64,
     error: Option<(Cookie, Error)>,
     visitors: usize,
@@ -311,6 +321,7 @@ impl AsyncDomain {
             unfinished: 0,
             shared: 0,
             limit: DEFAULT_LIMIT,
+            most: 0,
             submitted: 0,
             error: None,
             visitors: 0,
@@ -348,7 +359,7 @@ impl AsyncDomain {
         self.owner.store(ptr::null_mut(), Relaxed);
     }
 
-    /// The name of the domain, which is valid as long as that.
+    /// The name of the domain, a C string.
     fn name(&self) -> *const c_char {
         self.name.as_char_ptr()
     }

@@ -16,6 +16,12 @@ use kernel::{
     types::Opaque, //
 };
 
+#[cfg(CONFIG_DEBUG_FS)]
+pub(crate) mod debugfs;
+
+#[cfg(CONFIG_DEBUG_FS)]
+pub(crate) use kernel::bindings::TASK_COMM_LEN;
+
 pub(crate) use kernel::bindings::{
     __init_waitqueue_head,
     __wake_up_locked_key,
@@ -155,6 +161,51 @@ pub(crate) fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
 pub(crate) fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
     // SAFETY: The pointer is valid, and others store it as a whole.
     unsafe { pointer.as_ptr().read_volatile() }
+}
+
+/// The lower half of `jiffies`.
+#[inline]
+pub(crate) fn ticks() -> u32 {
+    // CAST: The lower half.
+    //
+    // SAFETY: It is always there, and read once, as C's `READ_ONCE()` does.
+    unsafe { (&raw const kernel::bindings::jiffies).read_volatile() as u32 }
+}
+
+/// The number of the current thread, in the initial PID namespace.
+#[inline]
+pub(crate) fn current_pid() -> c_int {
+    // SAFETY: The current thread is valid, and its number does not change while it runs.
+    unsafe { (*get_current()).pid }
+}
+
+/// An address in the code into which this is inlined, or 0 on a machine that it does not know (C's
+/// `_THIS_IP_`).
+#[inline(always)]
+pub(crate) fn here() -> usize {
+    #[cfg(any(CONFIG_X86_64, CONFIG_ARM64))]
+    {
+        let address: usize;
+
+        // SAFETY: It writes one register.
+        unsafe {
+            #[cfg(CONFIG_X86_64)]
+            core::arch::asm!(
+                "lea {}, [rip]",
+                out(reg) address,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+            #[cfg(CONFIG_ARM64)]
+            core::arch::asm!(
+                "adr {}, .",
+                out(reg) address,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        address
+    }
+    #[cfg(not(any(CONFIG_X86_64, CONFIG_ARM64)))]
+    0
 }
 
 /// Returns the `struct module` of the crate into which this function is inlined.

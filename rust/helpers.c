@@ -5,6 +5,8 @@
  */
 
 #include <linux/export.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
@@ -108,6 +110,21 @@ unsigned long async_domain_helper_registry_lock(void)
 void async_domain_helper_registry_unlock(unsigned long flags)
 {
 	spin_unlock_irqrestore(&registry_lock, flags);
+}
+
+unsigned int async_domain_helper_jiffies_to_msecs(unsigned long ticks)
+{
+	return jiffies_to_msecs(ticks);
+}
+
+void async_domain_helper_get_task_comm(char (*comm)[TASK_COMM_LEN], struct task_struct *task)
+{
+	get_task_comm(*comm, task);
+}
+
+const char *async_domain_helper_module_name(struct module *module)
+{
+	return module_name(module);
 }
 
 static DEFINE_SPINLOCK(spill_lock);

@@ -9,6 +9,7 @@
 #include <linux/device.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/sched.h>
 #include <linux/wait.h>
 
 unsigned long async_domain_helper_wait_queue_lock(struct wait_queue_head *head);
@@ -34,6 +35,10 @@ bool async_domain_helper_list_empty_careful(struct list_head *entry);
 
 unsigned long async_domain_helper_registry_lock(void);
 void async_domain_helper_registry_unlock(unsigned long flags);
+unsigned int async_domain_helper_jiffies_to_msecs(unsigned long ticks);
+void async_domain_helper_get_task_comm(char (*comm)[TASK_COMM_LEN], struct task_struct *task);
+const char *async_domain_helper_module_name(struct module *module);
+
 unsigned long async_domain_helper_spill_lock(void);
 void async_domain_helper_spill_unlock(unsigned long flags);
 

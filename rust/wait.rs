@@ -77,6 +77,8 @@ pub use filter::{
     Sorted,
     Verdict, //
 };
+#[cfg(CONFIG_DEBUG_FS)]
+pub(crate) use head::Waiter;
 pub use head::{
     Counts,
     Locked,

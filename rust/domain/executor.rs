@@ -40,6 +40,7 @@ use super::{
         Worker, //
     },
     trace,
+    worker_id::WorkerId,
     AsyncDomain,
     Cookie, //
 };
@@ -132,6 +133,7 @@ pub(super) struct Spawned {
     modules: Cell<KeptRefs>,
     /// A valid NUMA node, or [`ffi::NUMA_NO_NODE`].
     place: c_int,
+    worker: WorkerId,
 }
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(
@@ -170,6 +172,7 @@ impl Spawned {
             (&raw mut (*this).domain).write(Cell::new(ptr::null()));
             (&raw mut (*this).modules).write(Cell::new(KeptRefs::NONE));
             (&raw mut (*this).place).write(place);
+            (&raw mut (*this).worker).write(WorkerId::new());
         }
     }
 
@@ -380,6 +383,7 @@ unsafe impl ffi::WorkFunction for Spawned {
         let attached = unsafe {
             let worker = Worker::new();
 
+            header.worker.set(worker.pid());
             if domain.is_null() {
                 worker.enter(domain, node, step)
             } else {
@@ -399,6 +403,7 @@ unsafe impl ffi::WorkFunction for Spawned {
 
         // SAFETY: The future belongs to us.
         unsafe { trace::task_yield(this) };
+        header.worker.clear();
         // As soon as the stage says so, others may run the future and free it.
         let old = header.advance(|old| match old {
             stage::RUNNING => Some(stage::IDLE),
@@ -408,6 +413,44 @@ unsafe impl ffi::WorkFunction for Spawned {
             // SAFETY: We have set the stage.
             unsafe { Self::enqueue(this) };
         }
+    }
+}
+
+/// What a spawned future is doing, for those who look on.
+#[cfg(CONFIG_DEBUG_FS)]
+pub(super) enum Doing {
+    /// It awaits something.
+    Awaiting,
+    /// It is on the workqueue.
+    Queued,
+    /// It is being polled, or dropped, by this thread if it is known.
+    Running(Option<c_int>),
+}
+
+#[cfg(CONFIG_DEBUG_FS)]
+impl Spawned {
+    /// What the future is doing, or was a moment ago.
+    pub(super) fn doing(&self) -> Doing {
+        match self.stage.load(Relaxed) & stage::MASK {
+            stage::IDLE => Doing::Awaiting,
+            stage::QUEUED => Doing::Queued,
+            _ => Doing::Running(self.worker.get()),
+        }
+    }
+
+    /// The address of the code that polls it.
+    pub(super) fn code(&self) -> usize {
+        self.ops.poll as usize
+    }
+
+    /// The cookie of the spawned future that this wakes, if it is one.
+    pub(super) fn woken_by(waker: &Waker) -> Option<Cookie> {
+        if !ptr::eq(waker.vtable(), &VTABLE) {
+            return None;
+        }
+        // SAFETY: A waker with this table points to a `Spawned`, which it keeps, and which was submitted
+        // before it was polled.
+        Some(unsafe { Node::cookie_of(&raw const (*waker.data().cast::<Self>()).node) })
     }
 }
 

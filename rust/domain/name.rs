@@ -1,35 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a domain is called, for people.
+//! What a domain is called.
 
 use kernel::prelude::*;
 
-/// A name, or the end of it: a domain without one is called by its place in the source.
+/// The name of a domain, or the end of it, as a C string.
 ///
-/// A copy, since the string that a domain was made with may be in a module that is unloaded before the one
-/// that made the domain.
+/// It is a copy: nothing keeps the module loaded that the name came from, which need not be the one that
+/// has made the domain.
 ///
 /// # Invariants
 ///
-/// The last byte is 0.
-pub(super) struct Name([u8; Self::SIZE]);
+/// The last byte is zero.
+pub(super) struct Name([u8; Self::LENGTH + 1]);
 
 impl Name {
-    const SIZE: usize = 48;
+    /// How many characters of a name are kept.
+    pub(super) const LENGTH: usize = 47;
 
-    /// Copies as much of the end as there is room for.
     pub(super) fn new(name: &CStr) -> Self {
-        let mut this = Self([0; Self::SIZE]);
-        let bytes = name.to_bytes();
-        let end = &bytes[bytes.len().saturating_sub(Self::SIZE - 1)..];
+        let name = name.to_bytes();
+        // The end, since a domain without a name is called by its place in the source.
+        let name = &name[name.len().saturating_sub(Self::LENGTH)..];
+        let mut this = [0; Self::LENGTH + 1];
 
-        // INVARIANT: There is one more byte, which is 0.
-        this.0[..end.len()].copy_from_slice(end);
-        this
+        this[..name.len()].copy_from_slice(name);
+        // INVARIANT: There is one byte more than were copied.
+        Self(this)
     }
 
-    /// The name as a C string, which is valid as long as this.
+    /// The name as C has it.
+    #[inline]
     pub(super) fn as_char_ptr(&self) -> *const c_char {
         self.0.as_ptr().cast()
+    }
+
+    /// The name, filled up with zeroes.
+    #[cfg(CONFIG_DEBUG_FS)]
+    pub(super) fn bytes(&self) -> &[u8; Self::LENGTH + 1] {
+        &self.0
     }
 }

@@ -254,12 +254,12 @@ impl AsyncDomain {
         })
     }
 
-    /// Puts another node in the place of one.
+    /// Puts the node of a [`Place`](super::task::Place) in the place of one.
     ///
     /// # Safety
     ///
-    /// `old` must be in this domain's order, `new` valid, in no list, and stay in place until it has
-    /// been removed.
+    /// `old` must be in this domain's order, `new` that of a valid place, in no list, and stay where it is
+    /// until it has been removed.
     #[inline]
     pub(super) unsafe fn replace(&self, old: *mut Node, new: *mut Node) {
         self.queue.with(|state| {
@@ -345,6 +345,7 @@ impl State {
 
         // It counts what is in memory, or for centuries: these do not overflow.
         self.unfinished = self.unfinished.wrapping_add(1);
+        self.most = self.most.max(self.unfinished);
         self.submitted = self.submitted.wrapping_add(1);
         // SAFETY: By the caller's promise. The cookie was taken under the lock, after all others in
         // the list.

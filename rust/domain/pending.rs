@@ -11,6 +11,7 @@
 //! all that it steps over (tokens, mostly) is stepped over once.
 
 use super::cookie::Cookie;
+use crate::ffi;
 use core::{
     cell::Cell,
     ptr::{
@@ -30,38 +31,42 @@ pub(super) struct Node {
     next: *mut Node,
     cookie: Cookie,
     /// Touched under the domain's lock, or by who runs the task if nobody else changes what is asked for.
-    flags: Cell<u32>,
+    flags: Cell<u16>,
     /// The task is asked to stop. Read by the task itself, without a lock.
     stop: Atomic<bool>,
     /// The same, touched under the lock: few tasks pay for setting `stop` back.
     stopped: Cell<bool>,
+    /// When the node was appended: the lower half of `jiffies`.
+    since: u32,
 }
 
 /// What a domain has to know of a node. Changed under the domain's lock only.
 pub(super) mod flag {
     /// The node is the first field of a [`Task`](super::super::task::Task).
-    pub(in super::super) const TASK: u32 = 1 << 0;
+    pub(in super::super) const TASK: u16 = 1 << 0;
     /// The domain's own reference on its owner is held for this one, too.
-    pub(in super::super) const SHARED: u32 = 1 << 1;
+    pub(in super::super) const SHARED: u16 = 1 << 1;
     /// The parallel part of an ordered task is done.
-    pub(in super::super) const READY: u32 = 1 << 2;
+    pub(in super::super) const READY: u16 = 1 << 2;
     /// Somebody has been given the task to run its in-order part.
-    pub(in super::super) const RETIRING: u32 = 1 << 3;
+    pub(in super::super) const RETIRING: u16 = 1 << 3;
     /// The task has been taken back from the workqueue.
-    pub(in super::super) const TAKEN: u32 = 1 << 4;
+    pub(in super::super) const TAKEN: u16 = 1 << 4;
     /// The node is the first field of a [`Spawned`](super::super::executor::Spawned).
-    pub(in super::super) const SPAWNED: u32 = 1 << 5;
+    pub(in super::super) const SPAWNED: u16 = 1 << 5;
     /// The task stands in the line of those that no runner has begun with.
-    pub(in super::super) const IN_LINE: u32 = 1 << 6;
+    pub(in super::super) const IN_LINE: u16 = 1 << 6;
     /// The task has been queued by its own work item.
-    pub(in super::super) const QUEUED: u32 = 1 << 7;
+    pub(in super::super) const QUEUED: u16 = 1 << 7;
     /// The node is the first field of a [`Task`](super::super::task::Task) that is in flight, not run.
-    pub(in super::super) const TOKEN: u32 = 1 << 8;
+    pub(in super::super) const TOKEN: u16 = 1 << 8;
+    /// The node is the first field of a [`Place`](super::super::task::Place).
+    pub(in super::super) const PLACE: u16 = 1 << 9;
 }
 
 impl Node {
     /// Makes a node that is in no list.
-    pub(super) const fn new(flags: u32) -> Self {
+    pub(super) const fn new(flags: u16) -> Self {
         Self {
             prev: ptr::null_mut(),
             next: ptr::null_mut(),
@@ -69,6 +74,7 @@ impl Node {
             flags: Cell::new(flags),
             stop: Atomic::new(false),
             stopped: Cell::new(false),
+            since: 0,
         }
     }
 
@@ -91,26 +97,32 @@ impl Node {
 
     /// Whether any of these flags is set.
     #[inline]
-    pub(super) fn has(&self, flags: u32) -> bool {
+    pub(super) fn has(&self, flags: u16) -> bool {
         self.flags.get() & flags != 0
     }
 
     /// Sets flags. The lock of the node's domain must be held, or the node be in no list.
     #[inline]
-    pub(super) fn set(&self, flags: u32) {
+    pub(super) fn set(&self, flags: u16) {
         self.exchange(0, flags);
     }
 
     /// Sets these flags and no others. The node must be in no list.
     #[inline]
-    pub(super) fn reset(&self, flags: u32) {
+    pub(super) fn reset(&self, flags: u16) {
         self.flags.set(flags);
     }
 
     /// Clears flags, and sets others. As for [`Self::set`].
     #[inline]
-    pub(super) fn exchange(&self, clear: u32, set: u32) {
+    pub(super) fn exchange(&self, clear: u16, set: u16) {
         self.flags.set((self.flags.get() & !clear) | set);
+    }
+
+    /// When the node was appended, as [`ffi::ticks`] has it.
+    #[cfg(CONFIG_DEBUG_FS)]
+    pub(super) fn since(&self) -> u32 {
+        self.since
     }
 
     /// Asks the task to stop: its owner does not want its result any more. The lock must be held.
@@ -223,6 +235,7 @@ impl Pending {
             (*node).next = ptr::null_mut();
             (*node).cookie = cookie;
             (*node).set_stop(false);
+            (*node).since = ffi::ticks();
             if self.last.is_null() {
                 self.first = node;
             } else {
@@ -308,13 +321,14 @@ impl Pending {
         }
     }
 
-    /// Puts another node in the place of a task's node, which is then as if it were new. The new one
-    /// gets the cookie, and of the flags [`flag::TAKEN`] and [`flag::SHARED`].
+    /// Puts another node, that of a [`Place`](super::task::Place), in the place of a task's node, which is
+    /// then as if it were new. The other one gets the cookie, and of the flags [`flag::TAKEN`] and
+    /// [`flag::SHARED`].
     ///
     /// # Safety
     ///
-    /// `old` must be in this list, and not in line, `new` valid, in no list, and stay in place until it
-    /// has been removed.
+    /// `old` must be in this list, and not in line, `new` the node of a valid place, in no list, and stay
+    /// where it is until it has been removed.
     #[inline]
     pub(super) unsafe fn replace(&mut self, old: *mut Node, new: *mut Node) {
         // SAFETY: Both are valid, as are the neighbours of the one in the list.
@@ -327,8 +341,9 @@ impl Pending {
             (*new).prev = prev;
             (*new).next = next;
             (*new).cookie = cookie;
+            (*new).since = (*old).since;
             let flags = (*old).flags.get() & (flag::TAKEN | flag::SHARED);
-            (*new).flags.set(flags);
+            (*new).flags.set(flags | flag::PLACE);
             (*new).set_stop((*old).stopped.get());
             (*old).flags.set(flag::TASK);
             if next.is_null() {

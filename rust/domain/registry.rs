@@ -28,6 +28,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
+    sync::atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    },
     time::{
         delay::fsleep,
         Delta, //
@@ -48,6 +52,9 @@ struct List {
     linked: bool,
     prev: *const AsyncDomain,
     next: *const AsyncDomain,
+    /// From 1 on, in the order in which domains are entered: the list is sorted by it, highest first.
+    #[cfg_attr(not(CONFIG_DEBUG_FS), expect(dead_code))]
+    number: u64,
 }
 
 impl Links {
@@ -58,6 +65,7 @@ impl Links {
                 linked: false,
                 prev: ptr::null(),
                 next: ptr::null(),
+                number: 0,
             }),
         }
     }
@@ -70,6 +78,9 @@ struct First(UnsafeCell<*const AsyncDomain>);
 unsafe impl Sync for First {}
 
 static FIRST: First = First(UnsafeCell::new(ptr::null()));
+
+/// The number of the domain that was entered last.
+static LAST_NUMBER: Atomic<u64> = Atomic::new(0);
 
 /// Runs `f` with the registry's lock held and interrupts off.
 pub(super) fn locked<R>(f: impl FnOnce() -> R) -> R {
@@ -110,12 +121,29 @@ pub(super) unsafe fn enter(domain: &AsyncDomain) {
             linked: true,
             prev: ptr::null(),
             next: first,
+            number: LAST_NUMBER.fetch_add(1, Relaxed) + 1,
         };
         if let Some(first) = first.as_ref() {
             (*first.registry().list.get()).prev = domain;
         }
         *FIRST.0.get() = domain;
     }
+}
+
+/// Calls `f`, with the registry's lock held, with the registered domain that has the lowest number from
+/// this one on, and with its number. `None` if there is no such domain.
+#[cfg(CONFIG_DEBUG_FS)]
+pub(super) fn with_next<R>(from: u64, f: impl FnOnce(u64, &AsyncDomain) -> R) -> Option<R> {
+    locked(|| {
+        // SAFETY: The lock is held, under which numbers are given, and while which domains in the list
+        // stay there.
+        unsafe {
+            let number = |domain: &AsyncDomain| (*domain.registry().list.get()).number;
+            let domain = domains().take_while(|d| number(d) >= from).last()?;
+
+            Some(f(number(domain), domain))
+        }
+    })
 }
 
 /// Takes the domain out of the list, if it is there.

@@ -23,7 +23,10 @@
 
 use super::{
     pending::Node,
-    task::Task,
+    task::{
+        Place,
+        Task, //
+    },
     AsyncDomain,
     State, //
 };
@@ -196,8 +199,8 @@ impl State {
     ///
     /// # Safety
     ///
-    /// Somebody must stand in line. `spare` must be valid, in no list, and stay in place until the task
-    /// has finished.
+    /// Somebody must stand in line. `spare` must be the node of a valid [`Place`], in no list, and stay
+    /// where it is until the task has finished.
     #[inline]
     unsafe fn begin(&mut self, node: NonNull<Node>, spare: *mut Node) -> NonNull<Task> {
         let task: NonNull<Task> = node.cast();
@@ -206,6 +209,7 @@ impl State {
         unsafe {
             self.pending.leave_line(node);
             if (*task.as_ptr()).ops.callers_memory {
+                (*spare.cast::<Place>()).ops.set(Some((*task.as_ptr()).ops));
                 self.pending.replace(node.as_ptr(), spare);
             }
         }
@@ -260,8 +264,8 @@ unsafe impl ffi::WorkFunction for Runner {
             &*container_of!(work, Runner, work)
         };
         let domain = runner.domain.get();
-        let mut spare = Node::new(0);
-        let spare = &raw mut spare;
+        let mut spare = Place::new();
+        let spare = spare.node();
 
         // SAFETY: While the runner is on the queue, somebody stands in line: the domain is there.
         let task = unsafe { &*domain }.queue.with(|state| {

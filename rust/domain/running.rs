@@ -27,6 +27,7 @@ use core::{
     ptr,
 };
 use kernel::{
+    prelude::*,
     sync::atomic::{
         ordering::{
             Acquire,
@@ -163,6 +164,8 @@ fn innermost() -> *const Run {
 /// It keeps its slot in the meantime.
 pub(super) struct Worker {
     slot: Option<&'static Slot>,
+    /// The number of the thread.
+    pid: c_int,
     // The slot is that of the thread.
     _not_send: NotThreadSafe,
 }
@@ -185,8 +188,15 @@ impl Worker {
 
         Self {
             slot,
+            pid: ffi::current_pid(),
             _not_send: NotThreadSafe,
         }
+    }
+
+    /// The number of the thread.
+    #[inline]
+    pub(super) fn pid(&self) -> c_int {
+        self.pid
     }
 
     /// Runs `f` as a task; returns whether the task is still in its domain's order afterwards.
@@ -405,10 +415,7 @@ mod tests {
         eventually,
         Gate, //
     };
-    use kernel::{
-        prelude::*,
-        sync::Arc, //
-    };
+    use kernel::sync::Arc;
 
     fn domain() -> Result<Arc<AsyncDomain>> {
         Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)

@@ -10,12 +10,15 @@ use super::{
     Cookie,
     SubmitError, //
 };
-use crate::wait::{
-    Fifo,
-    Filter,
-    Verdict,
-    WaitMode,
-    WaitQueue, //
+use crate::{
+    ffi,
+    wait::{
+        Fifo,
+        Filter,
+        Verdict,
+        WaitMode,
+        WaitQueue, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -27,7 +30,11 @@ use kernel::{
 };
 
 /// The unfinished tasks of a scope, and the frame that waits for them to finish.
-pub(super) struct Gathering(WaitQueue<usize, Gone>);
+pub(super) struct Gathering {
+    tasks: WaitQueue<usize, Gone>,
+    /// The thread whose frame it is.
+    pub(super) pid: c_int,
+}
 
 /// Waits until the last task has left.
 #[derive(Clone, Copy)]
@@ -53,8 +60,9 @@ impl Gathering {
     unsafe fn init(this: *mut Self) {
         // SAFETY: By the caller's promise.
         unsafe {
+            (&raw mut (*this).pid).write(ffi::current_pid());
             WaitQueue::init_raw(
-                &raw mut (*this).0,
+                &raw mut (*this).tasks,
                 0,
                 c"async_domain scope",
                 kernel::static_lock_class!(),
@@ -79,12 +87,12 @@ impl Gathering {
     }
 
     fn enter(&self) {
-        self.0.with(|tasks| **tasks += 1);
+        self.tasks.with(|tasks| **tasks += 1);
     }
 
     /// A task leaves. The gathering may be gone when this returns.
     pub(super) fn leave(&self) {
-        self.0.with(|tasks| {
+        self.tasks.with(|tasks| {
             **tasks -= 1;
             if **tasks == 0 {
                 tasks.wake(&mut ());
@@ -99,11 +107,11 @@ impl Gathering {
     fn wait(&self, domain: &AsyncDomain) {
         while Run::is_inside_any() && domain.help(self) {}
         // It cannot fail: nothing but the condition ends it.
-        let _ = self.0.wait(WaitMode::UNINTERRUPTIBLE, |tasks| {
+        let _ = self.tasks.wait(WaitMode::UNINTERRUPTIBLE, |tasks| {
             Ok((**tasks > 0).then_some(Gone))
         });
         // The last one to leave may still hold the lock.
-        self.0.with(|_| ());
+        self.tasks.with(|_| ());
     }
 }
 

@@ -11,10 +11,12 @@ use super::{
         Single,
         Work, //
     },
-    pending::Node,
     running::Run,
     scope::Gathering,
-    task::Task,
+    task::{
+        Place,
+        Task, //
+    },
     trace,
     AsyncDomain,
     Context,
@@ -176,7 +178,7 @@ impl AsyncDomain {
     #[inline(always)]
     pub fn begin(&self, flags: Flags) -> Result<Token> {
         // SAFETY: The calling module is valid, since its code is running.
-        unsafe { Token::begin(self, flags, ffi::this_module()) }
+        unsafe { Token::begin(self, flags, ffi::this_module(), ffi::here()) }
     }
 
     /// Runs a function in the caller's context, with a cookie of its own; fails with `error` in an
@@ -187,8 +189,8 @@ impl AsyncDomain {
             return Err(error);
         }
 
-        let mut node = Node::new(0);
-        let node = &raw mut node;
+        let mut place = Place::new();
+        let node = place.node();
         // SAFETY: The node is on our stack, where it stays until it is removed below.
         let cookie = unsafe { self.link_unlimited(node) }?;
         trace::task_start_here(self, cookie);

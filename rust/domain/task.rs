@@ -31,6 +31,7 @@ use super::{
     },
     scope::Gathering,
     trace,
+    worker_id::WorkerId,
     AsyncDomain,
     Context, //
 };
@@ -39,7 +40,11 @@ use crate::{
     queue, //
 };
 use core::{
-    mem,
+    cell::Cell,
+    mem::{
+        self,
+        MaybeUninit, //
+    },
     ptr::{
         self,
         NonNull, //
@@ -110,6 +115,37 @@ pub(super) struct Task {
     pub(super) domain: *const AsyncDomain,
     pub(super) for_: For,
     queued: Atomic<bool>,
+    /// Who runs the task, unless its place is on the stack of who does.
+    pub(super) worker: WorkerId,
+}
+
+/// The place of a task in the caller's memory while it runs, on the stack of who runs it.
+#[repr(C)]
+pub(super) struct Place {
+    node: Node,
+    /// The functions of the task, if it has any. Changed under the domain's lock, or while the node is in
+    /// no list.
+    pub(super) ops: Cell<Option<&'static Ops>>,
+    /// Who runs the task.
+    pub(super) pid: c_int,
+}
+
+impl Place {
+    /// Makes a place that is in no list, for the current thread.
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self {
+            node: Node::new(flag::PLACE),
+            ops: Cell::new(None),
+            pid: ffi::current_pid(),
+        }
+    }
+
+    /// The node of a place.
+    #[inline]
+    pub(super) fn node(&mut self) -> *mut Node {
+        ptr::from_mut(self).cast()
+    }
 }
 
 impl Task {
@@ -126,6 +162,7 @@ impl Task {
             (&raw mut (*this).domain).write(ptr::null());
             (&raw mut (*this).for_).write(For::Modules(KeptRefs::NONE));
             (&raw mut (*this).queued).write(Atomic::new(false));
+            (&raw mut (*this).worker).write(WorkerId::new());
         }
     }
 
@@ -268,10 +305,13 @@ impl Task {
             let end = End::of(task, Thread::Any);
 
             if (*this).ops.callers_memory {
-                let mut node = Node::new(0);
-                (*end.domain).replace(&raw mut (*this).node, &raw mut node);
+                let mut place = Place::new();
+                let node = place.node();
+
+                (*node.cast::<Place>()).ops.set(Some((*this).ops));
+                (*end.domain).replace(&raw mut (*this).node, node);
                 Task::unclaim(task);
-                end.discard(&raw mut node, ptr::null_mut());
+                end.discard(node, ptr::null_mut());
             } else {
                 end.discard(&raw mut (*this).node, this);
             }
@@ -295,11 +335,14 @@ impl Task {
 
             trace::task_start(task);
             if ops.callers_memory {
-                let mut own = Node::new(0);
+                let mut own = MaybeUninit::<Place>::uninit();
                 let mut node = spare;
 
                 if spare.is_null() {
-                    node = &raw mut own;
+                    let place = own.write(Place::new());
+
+                    place.ops.set(Some(ops));
+                    node = place.node();
                     (*end.domain).replace(&raw mut (*this).node, node);
                 }
                 // The claim is that of the submission which ends here: the caller's code may queue the
@@ -309,6 +352,11 @@ impl Task {
                 end.finish(node, attached, ptr::null_mut(), spare)
             } else {
                 let node = &raw mut (*this).node;
+
+                (*this).worker.set(match thread {
+                    Thread::Worker(worker) => worker.pid(),
+                    Thread::Any => ffi::current_pid(),
+                });
                 let attached = end.enter(node, |context| (ops.run)(task, context));
 
                 match ops.retire {
@@ -319,6 +367,7 @@ impl Task {
                     }
                     Some(_) => {
                         mem::forget(end.modules);
+                        (*this).worker.clear();
                         Left {
                             next: (*end.domain).ready(task, spare),
                             memory: ptr::null_mut(),
@@ -356,6 +405,7 @@ impl Task {
             let retire = (*this).ops.retire;
 
             trace::task_retire(task);
+            (*this).worker.set(worker.pid());
             let attached = end.enter(node, |context| {
                 if let Some(retire) = retire {
                     retire(task, context);

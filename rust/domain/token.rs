@@ -56,9 +56,12 @@ use kernel::{
 #[must_use = "dropping a token finishes it"]
 pub struct Token(NonNull<InFlight>);
 
-struct InFlight {
+#[repr(C)]
+pub(super) struct InFlight {
     node: Node,
     domain: *const AsyncDomain,
+    /// The address in the code of who has begun it, for those who look on.
+    pub(super) begun_at: usize,
     /// Dropped with the token, as the last thing that is done.
     _modules: ModuleRefs,
     /// With `PREEMPT_RT`, the lock of the domain sleeps, and cannot be taken in a hard interrupt, nor
@@ -111,6 +114,7 @@ impl Token {
         domain: &AsyncDomain,
         flags: Flags,
         submitter: *mut ffi::module,
+        begun_at: usize,
     ) -> Result<Self> {
         // SAFETY: `submitter` is a module by the caller's promise, the owner by the domain's invariant.
         let (shared, modules) = unsafe {
@@ -124,6 +128,7 @@ impl Token {
             InFlight {
                 node: Node::new(if shared { flag::SHARED } else { 0 }),
                 domain,
+                begun_at,
                 _modules: modules,
                 #[cfg(CONFIG_PREEMPT_RT)]
                 work: kernel::types::Opaque::uninit(),

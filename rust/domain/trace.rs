@@ -69,7 +69,7 @@ pub(super) unsafe fn task_submit(domain: &AsyncDomain, node: *mut Node) {
     #[cold]
     #[inline(never)]
     unsafe fn record(domain: &AsyncDomain, node: *mut Node) {
-        // SAFETY: The node is valid by the caller's promise. The name is a string in the domain.
+        // SAFETY: The node is valid by the caller's promise. The name is a C string in the domain.
         unsafe {
             let function = function(NonNull::new_unchecked(node));
             ffi::trace_task_submit(

@@ -24,9 +24,11 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// While `wait` is linked, it is in a queue that holds entries of this very type only, which may be
-/// the first field of something larger, the filter is touched under the queue's lock only, and the
-/// entry stays where it is.
+/// - While `wait` is linked, it is in a queue that holds entries of this very type only, which may be
+///   the first field of something larger, the filter is touched under the queue's lock only, and the
+///   entry stays where it is.
+/// - `wait.private` is the thread that waits, or null, if the entry is the first field of a
+///   [`WakerEntry`](super::waker::WakerEntry).
 #[repr(C)]
 pub(super) struct Entry<F> {
     pub(super) wait: ffi::wait_queue_entry,
@@ -127,6 +129,34 @@ impl<F: Filter> Entry<F> {
             // INVARIANT: The caller promised all of it.
             ffi::list_add(&raw mut (*this).wait.entry, place);
         }
+    }
+
+    /// Calls `f` for each linked entry, in their order.
+    ///
+    /// # Safety
+    ///
+    /// `head` must hold entries of this type only, and its lock must be held.
+    #[cfg(CONFIG_DEBUG_FS)]
+    pub(super) unsafe fn for_each(head: *const ffi::wait_queue_head, mut f: impl FnMut(&Self)) {
+        // SAFETY: The head is valid, and so are all entries in it, while its lock is held; they are of
+        // type `Self` by the caller's promise.
+        unsafe {
+            let list = &raw const (*head).head;
+            let mut place = (*list).next.cast_const();
+
+            while place != list {
+                let entry = container_of!(place, Self, wait.entry);
+
+                f(&*entry);
+                place = (*place).next;
+            }
+        }
+    }
+
+    /// The filter of a linked entry, whose queue's lock is held.
+    #[cfg(CONFIG_DEBUG_FS)]
+    pub(super) fn linked_filter(&self) -> &F {
+        &self.filter
     }
 
     /// Judges a waiter, and hands over what it is granted. `Ok` says that it is to be woken and

@@ -38,9 +38,9 @@ use kernel::{
 /// While the entry is linked, `waker` is initialised, and changed by the future only, under the
 /// queue's lock.
 #[repr(C)]
-struct WakerEntry<F> {
+pub(super) struct WakerEntry<F> {
     entry: Entry<F>,
-    waker: Waker,
+    pub(super) waker: Waker,
 }
 
 // SAFETY: `wake` judges as `Entry` does, calls the waker, which neither sleeps nor takes the lock (see

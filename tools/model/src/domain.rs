@@ -104,6 +104,19 @@ mod own {
     }
 }
 
+/// Nobody looks on.
+mod worker_id {
+    pub struct WorkerId;
+
+    impl WorkerId {
+        pub const fn new() -> Self {
+            Self
+        }
+        pub fn set(&self, _pid: i32) {}
+        pub fn clear(&self) {}
+    }
+}
+
 /// No scenario has a scope.
 mod scope {
     pub enum Gathering {}
@@ -128,6 +141,7 @@ impl AsyncDomain {
             unfinished: 0,
             shared: 0,
             limit: 8,
+            most: 0,
             submitted: 0,
             error: None,
             visitors: 0,
