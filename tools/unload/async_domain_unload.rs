@@ -120,6 +120,7 @@ fn delay() -> Delta {
 struct Kept {
     timers: KVec<ArcHrTimerHandle<Answer>>,
     domains: KVec<Arc<AsyncDomain>>,
+    handles: KVec<DeviceDomain>,
     devices: KVec<faux::Registration>,
 }
 
@@ -225,8 +226,15 @@ impl Kept {
         Ok(())
     }
 
-    /// Whose handle is leaked.
+    /// A device with a task.
     fn device(&mut self) -> Result {
+        let domain = self.device_domain()?;
+
+        self.handles.push(domain, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    fn device_domain(&mut self) -> Result<DeviceDomain> {
         let device = faux::Registration::new(c"async_domain_unload", None)?;
         let bound: &faux::Device<Bound> = device.as_ref();
         let domain = DeviceDomain::new(bound.as_ref())?;
@@ -236,9 +244,8 @@ impl Kept {
             move |context: &Context<'_>, _: &Device<Bound>| func(context),
             GFP_KERNEL,
         )?;
-        mem::forget(domain);
         self.devices.push(device, GFP_KERNEL)?;
-        Ok(())
+        Ok(domain)
     }
 
     /// A task that waits for what does not come.
@@ -271,6 +278,7 @@ impl Kept {
             GFP_KERNEL,
         )?;
         mem::forget(domain);
+        mem::forget(self.device_domain()?);
         Ok(())
     }
 }
@@ -311,6 +319,7 @@ impl kernel::Module for Unload {
         let mut kept = Kept {
             timers: KVec::new(),
             domains: KVec::new(),
+            handles: KVec::new(),
             devices: KVec::new(),
         };
         let work = module_parameters::work.value();
