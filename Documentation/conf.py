@@ -12,8 +12,6 @@ project = "async_domain"
 author = "The async_domain developers"
 extensions = []
 exclude_patterns = ["images"]
-# Chapters that come with other parts of the project; without them, the table of contents is shorter.
-OPTIONAL = {"debugging", "tracing", "in-tree", "developing", "dkms"}
 
 html_theme = "alabaster"
 html_theme_options = {
@@ -86,15 +84,7 @@ def kernel_role(_name, rawtext, text, lineno, inliner, options=None, _content=No
     return [nodes.reference(rawtext, "", nodes.literal(rawtext, text), refuri=uri, **(options or {}))], []
 
 
-def leave_out(app, docname, source):
-    """Takes optional chapters that are not there out of the table of contents."""
-    if docname == "index":
-        absent = {name for name in OPTIONAL if not Path(app.srcdir, f"{name}.rst").exists()}
-        source[0] = "\n".join(line for line in source[0].split("\n") if line.strip() not in absent)
-
-
 def setup(app):
-    app.connect("source-read", leave_out)
     app.add_role("rust", rust_role)
     app.add_role("kernel", kernel_role)
     return {"parallel_read_safe": True}
