@@ -345,7 +345,9 @@ impl State {
 
         // It counts what is in memory, or for centuries: these do not overflow.
         self.unfinished = self.unfinished.wrapping_add(1);
-        self.most = self.most.max(self.unfinished);
+        if self.most < self.unfinished {
+            self.most = self.unfinished;
+        }
         self.submitted = self.submitted.wrapping_add(1);
         // SAFETY: By the caller's promise. The cookie was taken under the lock, after all others in
         // the list.
@@ -442,8 +444,10 @@ mod tests {
                 GFP_KERNEL,
             )?;
         }
-        // They all come to the end of their parallel part, and none retires.
+        // They all come to the end of their parallel part, and none retires. A moment later, the last of them
+        // are left to who retires the first one.
         assert!(eventually(|| running.load(Relaxed) == 1));
+        kunit::settle();
         assert_eq!(next.load(Relaxed), 0);
         gate.open();
         domain.synchronize_full()?;

@@ -182,14 +182,12 @@ impl<F: Filter> Entry<F> {
             Answer::Skip => {
                 walk.skipped = walk.skipped.wrapping_add(1);
                 // SAFETY: By the caller's promise.
-                unsafe { trace::wait_skip::<F>(walk.queue, wait) };
-                return Err(0);
+                return Err(unsafe { trace::wait_skip::<F>(walk.queue, wait, 0) });
             }
             Answer::Stop => {
                 walk.skipped = walk.skipped.wrapping_add(1);
                 // SAFETY: By the caller's promise.
-                unsafe { trace::wait_skip::<F>(walk.queue, wait) };
-                return Err(-1);
+                return Err(unsafe { trace::wait_skip::<F>(walk.queue, wait, -1) });
             }
             Answer::Wake => 1,
             // A negative value ends the walk, whether or not this waiter was woken.

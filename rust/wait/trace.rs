@@ -42,10 +42,6 @@ event!(
     wait_wake, __tracepoint_wait_wake, trace_wait_wake
 );
 event!(
-    /// A waiter was looked at, and is left asleep.
-    wait_skip, __tracepoint_wait_skip, trace_wait_skip
-);
-event!(
     /// A waiter ran, and sleeps again.
     wait_vain, __tracepoint_wait_vain, trace_wait_vain
 );
@@ -53,6 +49,40 @@ event!(
     /// A waiter was unlinked, and not by a waker.
     wait_gone, __tracepoint_wait_gone, trace_wait_gone
 );
+
+/// A waiter was looked at, and is left asleep. Returns `ret`: so the wake function ends with a jump to what
+/// records this, and need not save registers for a call.
+///
+/// # Safety
+///
+/// As above.
+#[inline(always)]
+pub(super) unsafe fn wait_skip<F: Filter>(
+    queue: *mut ffi::wait_queue_head,
+    entry: *mut ffi::wait_queue_entry,
+    ret: c_int,
+) -> c_int {
+    /// # Safety
+    ///
+    /// As above.
+    #[cold]
+    #[inline(never)]
+    unsafe fn record_skip<F: Filter>(
+        queue: *mut ffi::wait_queue_head,
+        entry: *mut ffi::wait_queue_entry,
+        ret: c_int,
+    ) -> c_int {
+        // SAFETY: By the caller's promise.
+        unsafe { record::<F>(ffi::trace_wait_skip, queue, entry) };
+        ret
+    }
+
+    if is_on!(__tracepoint_wait_skip) {
+        // SAFETY: By the caller's promise.
+        return unsafe { record_skip::<F>(queue, entry, ret) };
+    }
+    ret
+}
 
 /// # Safety
 ///
