@@ -228,14 +228,14 @@ impl Kept {
 
     /// A device with a task.
     fn device(&mut self) -> Result {
-        let domain = self.device_domain()?;
+        let domain = self.device_domain(c"async_domain_unload")?;
 
         self.handles.push(domain, GFP_KERNEL)?;
         Ok(())
     }
 
-    fn device_domain(&mut self) -> Result<DeviceDomain> {
-        let device = faux::Registration::new(c"async_domain_unload", None)?;
+    fn device_domain(&mut self, name: &CStr) -> Result<DeviceDomain> {
+        let device = faux::Registration::new(name, None)?;
         let bound: &faux::Device<Bound> = device.as_ref();
         let domain = DeviceDomain::new(bound.as_ref())?;
         let func = slow();
@@ -278,7 +278,7 @@ impl Kept {
             GFP_KERNEL,
         )?;
         mem::forget(domain);
-        mem::forget(self.device_domain()?);
+        mem::forget(self.device_domain(c"async_domain_leaked")?);
         Ok(())
     }
 }
