@@ -159,40 +159,43 @@ impl<F: Filter> Entry<F> {
         &self.filter
     }
 
-    /// Judges a waiter, and hands over what it is granted. `Ok` says that it is to be woken and
-    /// unlinked, and `Err` that it is to be left alone: either with what the wake function returns.
+    /// Judges a waiter. `Ok` says that its filter is satisfied: it is to be granted what it waits for, and
+    /// woken. `Err` says that it is to be left alone. Either has what the wake function returns.
     ///
     /// # Safety
     ///
     /// `wait` must be that of a linked entry of this type, whose queue's lock is held; `key` must be
     /// what the queue's waker passes.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn judge(
         wait: *mut ffi::wait_queue_entry,
         key: *mut c_void,
     ) -> Result<c_int, c_int> {
-        // SAFETY: `WaitQueue::walk` is the only waker of a queue of these entries. It passes a
-        // `Walk` with this filter's event, which is borrowed by nobody else during the walk.
-        let walk = unsafe { &mut *key.cast::<Walk<'_, F::Event>>() };
-        // SAFETY: By the caller's promise this is an `Entry<F>`, whose first field `wait` is. It is
-        // valid while the head's lock is held, and nobody else touches its filter.
-        let filter = unsafe { &mut (*wait.cast::<Self>()).filter };
+        // SAFETY: By the caller's promise.
+        let (walk, filter) = unsafe { Self::walk_and_filter(wait, key) };
 
-        let verdict = match filter.judge(walk.event).answer {
-            Answer::Skip => {
-                walk.skipped = walk.skipped.wrapping_add(1);
-                // SAFETY: By the caller's promise.
-                return Err(unsafe { trace::wait_skip::<F>(walk.queue, wait, 0) });
-            }
-            Answer::Stop => {
-                walk.skipped = walk.skipped.wrapping_add(1);
-                // SAFETY: By the caller's promise.
-                return Err(unsafe { trace::wait_skip::<F>(walk.queue, wait, -1) });
-            }
-            Answer::Wake => 1,
+        let left_asleep = match filter.judge(walk.event).answer {
+            Answer::Wake => return Ok(1),
             // A negative value ends the walk, whether or not this waiter was woken.
-            Answer::WakeExclusive => -1,
+            Answer::WakeExclusive => return Ok(-1),
+            Answer::Skip => 0,
+            Answer::Stop => -1,
         };
+
+        walk.skipped = walk.skipped.wrapping_add(1);
+        // SAFETY: By the caller's promise.
+        Err(unsafe { trace::wait_skip::<F>(walk.queue, wait, left_asleep) })
+    }
+
+    /// Hands over to a waiter what it waits for.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::judge`], which must have said so.
+    #[inline]
+    pub(super) unsafe fn grant(wait: *mut ffi::wait_queue_entry, key: *mut c_void) {
+        // SAFETY: By the caller's promise.
+        let (walk, filter) = unsafe { Self::walk_and_filter(wait, key) };
 
         walk.woken = walk.woken.wrapping_add(1);
         // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
@@ -200,40 +203,41 @@ impl<F: Filter> Entry<F> {
         filter.grant(walk.event);
         // SAFETY: By the caller's promise.
         unsafe { trace::wait_wake::<F>(walk.queue, wait) };
-        Ok(verdict)
     }
-}
 
-// SAFETY: `wake` calls the filter, which by its contract neither sleeps nor takes the lock, and
-// unlinks at most the entry that it was called for.
-unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
-    unsafe fn wake(
+    /// What a wake function gets.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::judge`]; no other reference to either must be in use.
+    #[inline(always)]
+    unsafe fn walk_and_filter<'a>(
+        wait: *mut ffi::wait_queue_entry,
+        key: *mut c_void,
+    ) -> (&'a mut Walk<'a, F::Event>, &'a mut F) {
+        // SAFETY: `WaitQueue::walk` is the only waker of a queue of these entries. It passes a
+        // `Walk` with this filter's event, which is borrowed by nobody else during the walk. By the
+        // caller's promise there is an `Entry<F>`, whose first field `wait` is. It is valid while the
+        // head's lock is held, and nobody else touches its filter.
+        unsafe { (&mut *key.cast(), &mut (*wait.cast::<Self>()).filter) }
+    }
+
+    /// Wakes the thread of an entry that is satisfied, and unlinks the entry. Returns `ret`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::grant`].
+    #[inline(never)]
+    unsafe fn wake_thread(
         wait: *mut ffi::wait_queue_entry,
         mode: c_uint,
         flags: c_int,
         key: *mut c_void,
+        ret: c_int,
     ) -> c_int {
-        // SAFETY: A linked entry with this function is an `Entry<F>`; the lock is held, and the key is
-        // what this queue's waker passes.
-        let verdict = match unsafe { Self::judge(wait, key) } {
-            Ok(verdict) => verdict,
-            Err(ret) => return ret,
-        };
+        // SAFETY: By the caller's promise.
+        unsafe { Self::grant(wait, key) };
 
-        // SAFETY: As above; it is satisfied. Apart from the judging, which is done for many that are not.
-        unsafe { Self::wake_thread(wait, mode, flags) };
-        verdict
-    }
-}
-
-impl<F: Filter> Entry<F> {
-    /// Wakes the thread of an entry, and unlinks the entry.
-    ///
-    /// # Safety
-    ///
-    /// `wait` must be that of a linked entry, whose queue's lock is held.
-    #[inline(never)]
-    unsafe fn wake_thread(wait: *mut ffi::wait_queue_entry, mode: c_uint, flags: c_int) {
         // From here on the waiter may run, find itself unlinked and return, whereupon its stack
         // frame, and the entry in it, are gone: neither is used again.
         //
@@ -246,6 +250,30 @@ impl<F: Filter> Entry<F> {
             //
             // SAFETY: As just argued, the entry is valid and linked.
             unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
+        }
+        ret
+    }
+}
+
+// SAFETY: `wake` calls the filter, which by its contract neither sleeps nor takes the lock, and
+// unlinks at most the entry that it was called for.
+unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
+    /// Has no frame of its own, since it is called for many whose filters are not satisfied: what else is to
+    /// be done is done in functions to which it jumps.
+    #[inline(always)]
+    unsafe fn wake(
+        wait: *mut ffi::wait_queue_entry,
+        mode: c_uint,
+        flags: c_int,
+        key: *mut c_void,
+    ) -> c_int {
+        // SAFETY: A linked entry with this function is an `Entry<F>`; the lock is held, and the key is
+        // what this queue's waker passes.
+        unsafe {
+            match Self::judge(wait, key) {
+                Ok(ret) => Self::wake_thread(wait, mode, flags, key, ret),
+                Err(ret) => ret,
+            }
         }
     }
 }

@@ -50,8 +50,8 @@ event!(
     wait_gone, __tracepoint_wait_gone, trace_wait_gone
 );
 
-/// A waiter was looked at, and is left asleep. Returns `ret`: so the wake function ends with a jump to what
-/// records this, and need not save registers for a call.
+/// A waiter was looked at, and is left asleep. Returns `ret`, so that the wake function ends with a jump to
+/// what records this: for a call it would save registers, for every waiter that it skips.
 ///
 /// # Safety
 ///

@@ -43,35 +43,51 @@ pub(super) struct WakerEntry<F> {
     pub(super) waker: Waker,
 }
 
-// SAFETY: `wake` judges as `Entry` does, calls the waker, which neither sleeps nor takes the lock (see
-// `Waiting::poll`), and unlinks at most the entry that it was called for.
-unsafe impl<F: Filter> ffi::WakeFunction for WakerEntry<F> {
-    unsafe fn wake(
-        wait: *mut ffi::wait_queue_entry,
-        _mode: c_uint,
-        _flags: c_int,
-        key: *mut c_void,
-    ) -> c_int {
-        // SAFETY: The entry is linked in a queue of filters of type `F`, the lock is held, and the
-        // key is what this queue's waker passes.
-        let verdict = match unsafe { Entry::<F>::judge(wait, key) } {
-            Ok(verdict) => verdict,
-            Err(ret) => return ret,
-        };
+impl<F: Filter> WakerEntry<F> {
+    /// Calls the waker of an entry that is satisfied, and unlinks the entry. Returns `ret`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Entry::grant`]; the entry must be the first field of a `WakerEntry`.
+    #[inline(never)]
+    unsafe fn call_waker(wait: *mut ffi::wait_queue_entry, key: *mut c_void, ret: c_int) -> c_int {
+        // SAFETY: By the caller's promise.
+        unsafe { Entry::<F>::grant(wait, key) };
 
         // The future that this calls for may be polled at once, on another CPU: it finds the entry
         // linked, takes the lock to make sure, and gets it when the entry is not linked any more.
         //
-        // SAFETY: Entries with this function are first in a `WakerEntry`. By its invariant there is
-        // a waker, which nobody changes while we hold the lock. The entry is valid: a future that is
-        // to be dropped sees it linked, and so waits for the lock.
+        // SAFETY: By the caller's promise this is a `WakerEntry`. By its invariant there is a waker,
+        // which nobody changes while we hold the lock. The entry is valid: a future that is to be
+        // dropped sees it linked, and so waits for the lock.
         unsafe { (*wait.cast::<Self>()).waker.wake_by_ref() };
 
         // Last, since whoever sees the entry unlinked may free it without having had the lock.
         //
         // SAFETY: As above; the entry is linked, and the lock is held.
         unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
-        verdict
+        ret
+    }
+}
+
+// SAFETY: `wake` judges as `Entry` does, calls the waker, which neither sleeps nor takes the lock (see
+// `Waiting::poll`), and unlinks at most the entry that it was called for.
+unsafe impl<F: Filter> ffi::WakeFunction for WakerEntry<F> {
+    #[inline(always)]
+    unsafe fn wake(
+        wait: *mut ffi::wait_queue_entry,
+        _mode: c_uint,
+        _flags: c_int,
+        key: *mut c_void,
+    ) -> c_int {
+        // SAFETY: A linked entry with this function is first in a `WakerEntry`, in a queue of filters of
+        // type `F`; the lock is held, and the key is what this queue's waker passes.
+        unsafe {
+            match Entry::<F>::judge(wait, key) {
+                Ok(ret) => Self::call_waker(wait, key, ret),
+                Err(ret) => ret,
+            }
+        }
     }
 }
 
