@@ -12,7 +12,10 @@
 
 use kernel::{
     prelude::*,
-    sync::atomic::Atomic,
+    sync::atomic::{
+        Atomic,
+        AtomicType, //
+    },
     types::Opaque, //
 };
 
@@ -90,52 +93,34 @@ mod generated {
 
 /// Takes the lock of a wait queue, as `spin_lock_irqsave()` does; returns what was saved.
 ///
+/// In place of what bindgen made, where the macro comes down to this very function.
+///
 /// # Safety
 ///
 /// `head` must be initialised.
+#[cfg(all(
+    CONFIG_SMP,
+    not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_LOCK_IRQSAVE))
+))]
 #[inline(always)]
 pub(crate) unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
-    // SAFETY: By the caller's promise. The macro comes down to this very function, if it is one.
-    #[cfg(all(
-        CONFIG_SMP,
-        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_LOCK_IRQSAVE))
-    ))]
-    unsafe {
-        kernel::bindings::_raw_spin_lock_irqsave((&raw mut (*head).lock).cast())
-    }
     // SAFETY: By the caller's promise.
-    #[cfg(not(all(
-        CONFIG_SMP,
-        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_LOCK_IRQSAVE))
-    )))]
-    unsafe {
-        generated::wait_queue_lock(head)
-    }
+    unsafe { kernel::bindings::_raw_spin_lock_irqsave((&raw mut (*head).lock).cast()) }
 }
 
-/// Gives the lock of a wait queue back, as `spin_unlock_irqrestore()` does.
+/// Gives the lock of a wait queue back, as `spin_unlock_irqrestore()` does; as above.
 ///
 /// # Safety
 ///
 /// It must have been taken by [`wait_queue_lock`], by this thread, which has returned `flags`.
+#[cfg(all(
+    CONFIG_SMP,
+    not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_UNLOCK_IRQRESTORE))
+))]
 #[inline(always)]
 pub(crate) unsafe fn wait_queue_unlock(head: *mut wait_queue_head, flags: c_ulong) {
-    // SAFETY: As above.
-    #[cfg(all(
-        CONFIG_SMP,
-        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_UNLOCK_IRQRESTORE))
-    ))]
-    unsafe {
-        kernel::bindings::_raw_spin_unlock_irqrestore((&raw mut (*head).lock).cast(), flags)
-    }
-    // SAFETY: As above.
-    #[cfg(not(all(
-        CONFIG_SMP,
-        not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_UNLOCK_IRQRESTORE))
-    )))]
-    unsafe {
-        generated::wait_queue_unlock(head, flags)
-    }
+    // SAFETY: By the caller's promise.
+    unsafe { kernel::bindings::_raw_spin_unlock_irqrestore((&raw mut (*head).lock).cast(), flags) }
 }
 
 /// Runs what may be run in a hard interrupt, but for `PREEMPT_RT`, where it is not: spin locks sleep there.
@@ -156,11 +141,20 @@ pub(crate) fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
     ret
 }
 
-/// Loads a pointer as `READ_ONCE()` does: relaxed, and without the call that the kernel crate makes of it.
+/// Loads as `READ_ONCE()` does: relaxed, and without the call that the kernel crate makes of it.
 #[inline(always)]
-pub(crate) fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
-    // SAFETY: The pointer is valid, and others store it as a whole.
-    unsafe { pointer.as_ptr().read_volatile() }
+pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
+    const { assert!(size_of::<T>() <= size_of::<usize>()) };
+    // SAFETY: The memory is valid, and others store it as a whole.
+    unsafe { atomic.as_ptr().read_volatile() }
+}
+
+/// Stores as `WRITE_ONCE()` does: relaxed, and without a call.
+#[inline(always)]
+pub(crate) fn write_once<T: AtomicType>(atomic: &Atomic<T>, value: T) {
+    const { assert!(size_of::<T>() <= size_of::<usize>()) };
+    // SAFETY: The memory is valid, and others load it as a whole.
+    unsafe { atomic.as_ptr().write_volatile(value) }
 }
 
 /// The lower half of `jiffies`.

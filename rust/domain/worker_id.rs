@@ -2,27 +2,28 @@
 
 //! Which thread runs a task, for those who look on.
 
-use core::cell::UnsafeCell;
-use kernel::prelude::*;
+use crate::ffi;
+use kernel::{
+    prelude::*,
+    sync::atomic::Atomic, //
+};
 
 /// The number of the thread that runs a task, in the initial PID namespace, if one does.
 ///
-/// Nothing follows from it, and so it is written and read as C's `WRITE_ONCE()` and `READ_ONCE()` do: what
-/// the kernel crate's atomics do with a call.
-pub(super) struct WorkerId(UnsafeCell<c_int>);
+/// Nothing follows from it: it is an atomic because others read it while it is written.
+pub(super) struct WorkerId(Atomic<c_int>);
 
 impl WorkerId {
     /// Nobody.
     #[inline]
     pub(super) const fn new() -> Self {
-        Self(UnsafeCell::new(0))
+        Self(Atomic::new(0))
     }
 
     /// A thread begins with the task. It must belong to the caller.
     #[inline]
     pub(super) fn set(&self, pid: c_int) {
-        // SAFETY: The memory is valid. Nobody else writes it, and who reads it does so at once.
-        unsafe { self.0.get().write_volatile(pid) };
+        ffi::write_once(&self.0, pid);
     }
 
     /// It has left the task, which must belong to the caller.
@@ -34,8 +35,7 @@ impl WorkerId {
     /// Who runs the task.
     #[cfg(CONFIG_DEBUG_FS)]
     pub(super) fn get(&self) -> Option<c_int> {
-        // SAFETY: The memory is valid, and written at once.
-        let pid = unsafe { self.0.get().read_volatile() };
+        let pid = ffi::read_once(&self.0);
         (pid != 0).then_some(pid)
     }
 }
