@@ -205,8 +205,6 @@ struct State {
     /// How many of them share the reference that the domain holds on its owner meanwhile.
     shared: usize,
     limit: usize,
-    /// The most that there were at a time.
-    most: usize,
     submitted: u64,
     error: Option<(Cookie, Error)>,
     visitors: usize,
@@ -321,7 +319,6 @@ impl AsyncDomain {
             unfinished: 0,
             shared: 0,
             limit: DEFAULT_LIMIT,
-            most: 0,
             submitted: 0,
             error: None,
             visitors: 0,

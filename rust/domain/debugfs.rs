@@ -54,12 +54,11 @@ impl Records for Domains {
     fn show(&self, position: u64, out: &Output<'_>) {
         if position == 0 {
             out.print(fmt!(
-                "{:>6} {:>10} {:>10} {:>7} {:>7} {:>10} {:>7} {:>10} {:>10} {:>10} {:>6} MODULE NAME\n",
+                "{:>6} {:>10} {:>10} {:>7} {:>10} {:>7} {:>10} {:>10} {:>10} {:>6} MODULE NAME\n",
                 "DOMAIN",
                 "FRONTIER",
                 "UNFINISHED",
                 "IN-LINE",
-                "MOST",
                 "SUBMITTED",
                 "WAITERS",
                 "WAITS",
@@ -77,10 +76,9 @@ impl Records for Domains {
             None => out.print(fmt!("{:>10} ", "-")),
         }
         out.print(fmt!(
-            "{:>10} {:>7} {:>7} {:>10} {:>7} {:>10} {:>10} {:>10} {:>6} {} {}\n",
+            "{:>10} {:>7} {:>10} {:>7} {:>10} {:>10} {:>10} {:>6} {} {}\n",
             domain.unfinished,
             domain.in_line,
-            domain.most,
             domain.submitted,
             domain.waiting,
             domain.counts.waits,
@@ -170,13 +168,12 @@ fn show_domain(domain: &Snapshot, out: &Output<'_>) {
         None => out.print(fmt!("-\n")),
     }
     out.print(fmt!(
-        "  tasks: {} unfinished, {} in line, {} submitted, {} finished, most {}, limit {}\n",
+        "  tasks: {} unfinished, {} in line, {} submitted, {} finished, limit {}\n",
         domain.unfinished,
         domain.in_line,
         domain.submitted,
         // CAST: `usize` is at most 64 bits wide.
         domain.submitted - domain.unfinished as u64,
-        domain.most,
         domain.limit,
     ));
     out.print(fmt!(

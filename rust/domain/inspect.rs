@@ -262,7 +262,6 @@ pub(super) struct Snapshot {
     pub(super) frontier: Option<Cookie>,
     pub(super) unfinished: usize,
     pub(super) in_line: usize,
-    pub(super) most: usize,
     pub(super) limit: usize,
     pub(super) submitted: u64,
     pub(super) counts: Counts,
@@ -293,7 +292,6 @@ impl Snapshot {
             frontier: None,
             unfinished: 0,
             in_line: 0,
-            most: 0,
             limit: 0,
             submitted: 0,
             counts: Counts::default(),
@@ -333,7 +331,6 @@ impl Snapshot {
         self.frontier = state.pending.lowest();
         self.unfinished = state.unfinished;
         self.in_line = state.pending.in_line();
-        self.most = state.most;
         self.limit = state.limit;
         self.submitted = state.submitted;
         self.counts = state.counts();
@@ -680,12 +677,12 @@ mod tests {
         // (An allocation may be larger than what was asked for.)
         assert!(seen.tasks.iter().map(|task| task.cookie).take(3).eq(lowest));
         assert!(seen.tasks.len() < 7 && seen.tasks.len() == seen.tasks.capacity());
-        assert_eq!((seen.unfinished, seen.most, seen.waiting), (7, 7, 5));
+        assert_eq!((seen.unfinished, seen.waiting), (7, 5));
         assert!(seen.waiters.len() < 5 && seen.waiters.len() == seen.waiters.capacity());
 
         tokens.truncate(2);
         let seen = look(&domain, 3)?;
-        assert_eq!((seen.tasks.len(), seen.unfinished, seen.most), (2, 2, 7));
+        assert_eq!((seen.tasks.len(), seen.unfinished), (2, 2));
         drop(tokens);
         for waiter in waiters {
             waiter.join()?;

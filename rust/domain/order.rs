@@ -345,9 +345,6 @@ impl State {
 
         // It counts what is in memory, or for centuries: these do not overflow.
         self.unfinished = self.unfinished.wrapping_add(1);
-        if self.most < self.unfinished {
-            self.most = self.unfinished;
-        }
         self.submitted = self.submitted.wrapping_add(1);
         // SAFETY: By the caller's promise. The cookie was taken under the lock, after all others in
         // the list.

@@ -141,7 +141,6 @@ impl AsyncDomain {
             unfinished: 0,
             shared: 0,
             limit: 8,
-            most: 0,
             submitted: 0,
             error: None,
             visitors: 0,
