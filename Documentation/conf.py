@@ -19,6 +19,7 @@ html_theme_options = {
     "extra_nav_links": {"Reference (rustdoc)": "rust/async_domain/index.html"},
     "fixed_sidebar": True,
     "page_width": "1080px",
+    "sidebar_width": "240px",
     "body_max_width": "none",
     "sidebar_collapse": True,
     "show_powered_by": False,
