@@ -140,6 +140,26 @@ pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
     unsafe { ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, RETIREMENT.raw(), work) };
 }
 
+/// Leaves to a worker what takes locks that sleep with `PREEMPT_RT`, where that must not be; says whether it has.
+///
+/// `work` is initialised here, for `T`.
+///
+/// # Safety
+///
+/// `work` must be valid for writing, not queued, and stay valid until its work function has been called.
+#[cfg(CONFIG_PREEMPT_RT)]
+pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
+    // SAFETY: By the caller's promise; the question may always be asked.
+    unsafe {
+        if ffi::preemptible() {
+            return false;
+        }
+        ffi::init_work::<T>(work);
+        enqueue_retirement(work);
+        true
+    }
+}
+
 /// Takes an item off the queue; `false` if it is not on it, since a worker has begun with it.
 ///
 /// May be called in any context.

@@ -319,20 +319,53 @@ impl Spawned {
         }
     }
 
-    /// Drops a reference, and the memory with the last one.
+    /// Drops a reference, and the memory with the last one. May be called in any context.
     ///
     /// # Safety
     ///
     /// The reference must be the caller's.
     unsafe fn put(this: *const Self) {
-        // SAFETY: The memory is valid while there is a reference. It comes from a `KBox`, and nothing
-        // in it has a destructor: the future is gone.
+        // SAFETY: The memory is valid while there is a reference, and ours alone if that was the last. The
+        // work item is not on the queue: only a future that is not done is put there.
         unsafe {
-            if (*this).refs.dec_and_test() {
-                ffi::kfree(this.cast());
-                // The reference on this module that `submit` has kept.
-                drop(OwnRef::from_forgotten());
+            if !(*this).refs.dec_and_test() {
+                return;
             }
+            #[cfg(CONFIG_PREEMPT_RT)]
+            if queue::leave_to_worker::<Leftover>(Opaque::cast_into(&raw const (*this).work)) {
+                return;
+            }
+            ffi::with_spin_locks(|| Self::free(this));
+        }
+    }
+
+    /// Frees the memory.
+    ///
+    /// # Safety
+    ///
+    /// There must be no reference any more.
+    unsafe fn free(this: *const Self) {
+        // SAFETY: The memory comes from a `KBox`, and nothing in it has a destructor: the future is gone.
+        // The reference is that on this module which `submit` has kept.
+        unsafe {
+            ffi::kfree(this.cast());
+            drop(OwnRef::from_forgotten());
+        }
+    }
+}
+
+/// A future without references, whose memory could not be freed where the last one was dropped.
+#[cfg(CONFIG_PREEMPT_RT)]
+struct Leftover;
+
+#[cfg(CONFIG_PREEMPT_RT)]
+// SAFETY: `run` does not touch the work item after it has been freed.
+unsafe impl ffi::WorkFunction for Leftover {
+    unsafe fn run(work: *mut ffi::work_struct) {
+        // SAFETY: Work items with this function are in a `Spawned` that nobody has a reference on.
+        unsafe {
+            let work: *mut Opaque<ffi::work_struct> = work.cast();
+            Spawned::free(container_of!(work, Spawned, work));
         }
     }
 }

@@ -185,6 +185,7 @@ mod tests {
         Token, //
     };
     use core::{
+        cell::UnsafeCell,
         future::poll_fn,
         task::{
             Poll,
@@ -212,6 +213,7 @@ mod tests {
                 HrTimerCallbackContext,
                 HrTimerPointer,
                 HrTimerRestart,
+                RelativeHardMode,
                 RelativeMode, //
             },
             msecs_to_jiffies,
@@ -517,6 +519,82 @@ mod tests {
             let ten_seconds = msecs_to_jiffies(10_000);
             domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE.timeout(ten_seconds))
         })
+    }
+
+    /// A device that drops wakers in its interrupt, which is a hard one on all kernels.
+    #[pin_data]
+    struct Forgetful {
+        #[pin]
+        timer: HrTimer<Self>,
+        wakers: UnsafeCell<KVec<Waker>>,
+        in_interrupt: Atomic<i32>,
+    }
+
+    // SAFETY: Who shares it touches the wakers in the timer's interrupt only, which comes once.
+    unsafe impl Sync for Forgetful {}
+
+    impl HrTimerCallback for Forgetful {
+        type Pointer<'a> = Arc<Self>;
+
+        fn run(
+            this: ArcBorrow<'_, Self>,
+            _context: HrTimerCallbackContext<'_, Self>,
+        ) -> HrTimerRestart {
+            // SAFETY: Nobody else touches them. The question may always be asked.
+            let (wakers, in_task) = unsafe { (&mut *this.wakers.get(), ffi::in_task()) };
+
+            while let Some(waker) = wakers.pop() {
+                drop(waker);
+            }
+            this.in_interrupt.store((!in_task).into(), Relaxed);
+            HrTimerRestart::NoRestart
+        }
+    }
+
+    impl_has_hr_timer! {
+        impl HasHrTimer<Self> for Forgetful {
+            mode: RelativeHardMode<Monotonic>, field: self.timer
+        }
+    }
+
+    #[test]
+    fn the_last_waker_may_go_in_an_interrupt() -> Result {
+        // More than the allocator takes back without a lock.
+        const N: i32 = 500;
+        // SAFETY: It is this module.
+        let refs = || unsafe { ffi::module_refcount(ffi::this_module()) };
+        // What other suites have finished, they may not have let go yet.
+        settle();
+        let before = refs();
+        let (domain, polls, drops) = (domain()?, counter()?, counter()?);
+        let mut wakers = KVec::new();
+
+        for _ in 0..N {
+            let place = locked(None)?;
+            sleeper(&domain, &place, &polls, &drops)?;
+            assert!(eventually(|| place.with(|place| place.is_some())));
+            let waker = place.with(|place| place.take()).ok_or(EINVAL)?;
+            wakers.push(waker, GFP_KERNEL)?;
+        }
+        domain.cancel_all();
+        domain.synchronize_full()?;
+        drop(domain);
+        // Those of the headers, which the wakers have.
+        assert!(eventually(|| refs() == before + N));
+
+        let device = Arc::pin_init(
+            pin_init!(Forgetful {
+                timer <- HrTimer::new(),
+                wakers: UnsafeCell::new(wakers),
+                in_interrupt: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )?;
+        let handle = device.clone().start(Delta::from_millis(1));
+        assert!(eventually(|| device.in_interrupt.load(Relaxed) == 1));
+        drop(handle);
+        assert!(eventually(|| refs() == before));
+        Ok(())
     }
 
     #[test]

@@ -170,17 +170,13 @@ impl Drop for Token {
         let this = self.0.as_ptr();
 
         #[cfg(CONFIG_PREEMPT_RT)]
-        // SAFETY: It may always be called.
-        if !unsafe { ffi::preemptible() } {
-            // SAFETY: The work item is in memory of ours, which the work function frees. It never
-            // waits, so that it may be queued where others are waited for.
-            unsafe {
-                let work = kernel::types::Opaque::cast_into(&raw const (*this).work);
-
-                ffi::init_work::<InFlight>(work);
-                crate::queue::enqueue_retirement(work);
+        // SAFETY: The work item is in memory of ours, which the work function frees. It never waits, so
+        // that it may be queued where others are waited for.
+        unsafe {
+            let work = kernel::types::Opaque::cast_into(&raw const (*this).work);
+            if crate::queue::leave_to_worker::<InFlight>(work) {
+                return;
             }
-            return;
         }
 
         // SAFETY: By the type invariant; the token is being dropped.
