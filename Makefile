@@ -71,7 +71,7 @@ clean:
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run timeline test bench faults unload torture model mutants matrix
+.PHONY: run timeline test bench faults unload torture model mutants matrix deb
 run:
 	@tools/run
 timeline:
@@ -93,6 +93,8 @@ mutants:
 	@tools/mutate $(MUTANTS)
 matrix:
 	@tools/matrix $(KERNELS)
+deb:
+	@tools/deb
 
 .PHONY: help
 help:
@@ -110,6 +112,7 @@ help:
 	@echo '                     REPEATS=5 CPUS=2 FREE=1 STRICT=1 BASELINE=file.json UPDATE=1 OUT=dir: see tools/bench-run'
 	@echo '  doc              - Make the manual and the reference in doc/, in HTML (with KDIR=, for that kernel)'
 	@echo '  matrix           - Build, load and test on all kernels; KERNELS="rt llvm" for some'
+	@echo '  deb              - Make a Debian package, which builds the library by DKMS (OUT=dir)'
 	@echo ''
 	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
 	@echo '  modules          - Build the library and the samples (default)'
