@@ -4,9 +4,9 @@
 //!
 //! The safe workqueue API of the kernel crate can enqueue on the kernel's shared queues only. Queues
 //! of our own have a concurrency limit that is chosen for tasks that wait for one another, and can be
-//! drained when the module goes. There are two: one for tasks, and one for what other tasks may be
-//! waiting for while they hold all places of the first, which does not wait (unless a retire part of a
-//! consumer's does).
+//! drained when the module goes. There are three: one for tasks; and two for what tasks may be waiting for
+//! while they hold all places of the first: polling futures, and what does not wait (unless a retire
+//! part of a consumer's does).
 //!
 //! # Concurrency
 //!

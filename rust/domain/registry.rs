@@ -193,7 +193,7 @@ pub(super) fn leave(domain: &AsyncDomain) {
 ///
 /// # Errors
 ///
-/// `EDEADLK`: the calling thread is inside a task of a registered domain.
+/// `EDEADLK`: the calling thread is inside a task of a domain that is not exclusive.
 ///
 /// # Context
 ///
