@@ -68,6 +68,8 @@ struct AsyncDomainModule {
     _tasks: queue::Queue,
     _polls: queue::Queue,
     _retirement: queue::Queue,
+    #[cfg(CONFIG_PREEMPT_RT)]
+    _leftovers: queue::Queue,
     _shared: keyed::SharedTable,
     _last_steps: domain::LastSteps,
 }
@@ -85,6 +87,8 @@ impl AsyncDomainModule {
             _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
             _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
             _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,
+            #[cfg(CONFIG_PREEMPT_RT)]
+            _leftovers: queue::Queue::new(&queue::LEFTOVERS, c"async_domain_leftovers")?,
             _shared: keyed::SharedTable::new()?,
             _last_steps: domain::LastSteps::new(),
             _notifier: ffi::ModuleNotifier::new()?,

@@ -245,7 +245,7 @@ pub struct Stats {
 // SAFETY: The domain is pinned while it is used; what it points to may be used by any thread.
 unsafe impl Send for AsyncDomain {}
 // SAFETY: The state is only touched under the lock, the registry's links under the registry's; the
-// owner does not change, and the lockdep map is only used by lockdep, which has its own lock.
+// owner is an atomic, and the lockdep map is only used by lockdep, which has its own lock.
 unsafe impl Sync for AsyncDomain {}
 
 impl State {

@@ -184,6 +184,11 @@ pub(crate) fn with_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
     if cfg!(CONFIG_PREEMPT_RT) {
         return f();
     }
+    with_hard_interrupts_off(f)
+}
+
+/// Runs `f` with interrupts off, with `PREEMPT_RT` too, where few things may be called then.
+pub(crate) fn with_hard_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: They are given back below.
     let flags = unsafe { ffi::local_irq_save() };
     let ret = f();

@@ -6,7 +6,7 @@
 //! of our own have a concurrency limit that is chosen for tasks that wait for one another, and can be
 //! drained when the module goes. There are three: one for tasks; and two for what tasks may be waiting for
 //! while they hold all places of the first: polling futures, and what does not wait (unless a retire
-//! part of a consumer's does).
+//! part of a consumer's does). `PREEMPT_RT` has a fourth one, for what that may wait for in turn.
 //!
 //! # Concurrency
 //!
@@ -51,6 +51,11 @@ pub(crate) static TASKS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 /// Where tasks are retired, and tokens finished, that nobody else can.
 pub(crate) static RETIREMENT: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
+/// Where tokens are finished, and memory freed, that must not be in a context in which locks cannot sleep: nothing
+/// there waits. Apart from what is retired, which may wait for these tokens.
+#[cfg(CONFIG_PREEMPT_RT)]
+pub(crate) static LEFTOVERS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
+
 /// Where spawned futures are polled. Apart from the tasks, which may hold all their places while they
 /// wait for a future to be polled.
 pub(crate) static POLLS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
@@ -74,7 +79,8 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: The pointer comes from `alloc_workqueue()`, and no task can be queued any more:
-        // each one holds a reference on a module that depends on this one, or on this one itself.
+        // each one holds a reference on a module that depends on this one, or on this one itself, or is
+        // waited for by a frame in such a module.
         // What is left of the tasks that ran is the end of their work function, in our own text;
         // destroying the queue waits for it.
         unsafe { ffi::destroy_workqueue(self.0.raw()) };
@@ -146,7 +152,8 @@ pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
 ///
 /// # Safety
 ///
-/// `work` must be valid for writing, not queued, and stay valid until its work function has been called.
+/// `work` must be valid for writing, not queued, and stay valid until its work function has been called, which
+/// must not wait for anything that a consumer does.
 #[cfg(CONFIG_PREEMPT_RT)]
 pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
     // SAFETY: By the caller's promise; the question may always be asked.
@@ -155,7 +162,7 @@ pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_
             return false;
         }
         ffi::init_work::<T>(work);
-        enqueue_retirement(work);
+        ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, LEFTOVERS.raw(), work);
         true
     }
 }

@@ -64,16 +64,15 @@ use kernel::prelude::*;
 pub struct Wait<'a> {
     domain: &'a AsyncDomain,
     cookie: Cookie,
-    submitter: *mut ffi::module,
-    /// Whether the modules are held.
-    begun: bool,
+    /// The module that polls it, which is held, and so is the domain's owner.
+    poller: Option<*mut ffi::module>,
     // Before the references on modules, which are dropped last.
     #[pin]
     waiting: Waiting<'a, State, AllBelow>,
     modules: ModuleRefs,
 }
 
-// SAFETY: The submitter is only used to count references, which any thread may do; the rest is `Send`.
+// SAFETY: The poller is only used to count references, which any thread may do; the rest is `Send`.
 unsafe impl Send for Wait<'_> {}
 // SAFETY: Nothing can be done through a shared reference.
 unsafe impl Sync for Wait<'_> {}
@@ -82,8 +81,10 @@ impl AsyncDomain {
     /// Waits, as a future, until all tasks with a cookie lower than this one are done: what
     /// [`Self::synchronize_cookie`] does with a thread.
     ///
-    /// While the future waits, the module that calls this cannot be unloaded, nor the one that owns
-    /// the domain: the code of the future's [`Waker`](task::Waker) may be in it.
+    /// While the future waits, the module that polls it cannot be unloaded, nor the one that owns
+    /// the domain. It calls the [`Waker`](task::Waker) that it is polled with: if the code of that is in a
+    /// third module, such as another's executor, then that one must see to it that its futures are dropped
+    /// before it goes.
     ///
     /// # Examples
     ///
@@ -116,32 +117,31 @@ impl AsyncDomain {
     ///   spawned future that waits for itself.
     /// - `EINVAL`: the cookie is one from the future, above [`Cookie::now`].
     /// - `ESHUTDOWN`: it would have to wait, and one of the modules is being unloaded.
+    /// - `EBUSY`: it waits for another module, which has polled it before.
     ///
     /// # Context
     ///
     /// The future may be polled in any context. It calls the [`Waker`](task::Waker) by reference,
     /// under the domain's lock with interrupts off: a waker must only leave word, as that of
     /// [`Self::spawn`] does, which queues the future. It clones and drops it without the lock.
-    #[inline(always)]
     pub fn wait(&self, cookie: Cookie) -> Wait<'_> {
-        Wait::new(self, cookie, ffi::this_module())
-    }
-}
-
-impl<'a> Wait<'a> {
-    fn new(domain: &'a AsyncDomain, cookie: Cookie, submitter: *mut ffi::module) -> Self {
-        Self {
-            domain,
+        Wait {
+            domain: self,
             cookie,
-            submitter,
-            begun: false,
-            waiting: Waiting::new(&domain.queue),
+            poller: None,
+            waiting: Waiting::new(&self.queue),
             modules: ModuleRefs::none(),
         }
     }
+}
 
-    /// Makes ready to wait; `Some` if there is nothing to wait for.
-    fn begin(&mut self) -> Option<Result> {
+impl Wait<'_> {
+    /// Makes ready to wait for a module; `Some` if there is nothing to wait for.
+    ///
+    /// # Safety
+    ///
+    /// `poller` must be null or a module that is running.
+    unsafe fn begin(&mut self, poller: *mut ffi::module) -> Option<Result> {
         if self.cookie > Cookie::now() {
             return Some(Err(EINVAL));
         }
@@ -154,34 +154,52 @@ impl<'a> Wait<'a> {
         // What is linked may be called. What it calls may be the code of the module that waits, which
         // would be gone, had the future been leaked.
         //
-        // SAFETY: The module that made the future is running. The owner is valid by the domain's
-        // invariant.
-        match unsafe { ModuleRefs::get(self.submitter, self.domain) } {
+        // SAFETY: By the caller's promise. The owner is valid by the domain's invariant.
+        match unsafe { ModuleRefs::get(poller, self.domain) } {
             Ok(modules) => self.modules = modules,
             Err(e) => return Some(Err(e)),
         }
+        self.poller = Some(poller);
         None
+    }
+
+    /// Polls for a module.
+    ///
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn poll_for(
+        self: Pin<&mut Self>,
+        poller: *mut ffi::module,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Result> {
+        // SAFETY: What is pinned is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        let cookie = this.cookie;
+
+        let ready = match this.poller {
+            // SAFETY: By the caller's promise.
+            None => unsafe { this.begin(poller) },
+            Some(earlier) => (earlier != poller).then_some(Err(EBUSY)),
+        };
+        if let Some(ret) = ready {
+            return Poll::Ready(ret);
+        }
+        // SAFETY: As above.
+        unsafe { Pin::new_unchecked(&mut this.waiting) }.poll(cx, |state| {
+            Ok((state.frontier() < cookie).then_some(AllBelow(cookie)))
+        })
     }
 }
 
 impl Future for Wait<'_> {
     type Output = Result;
 
+    // Inlined into the module that polls.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result> {
-        // SAFETY: What is pinned is not moved.
-        let this = unsafe { self.get_unchecked_mut() };
-        let cookie = this.cookie;
-
-        if !this.begun {
-            if let Some(ret) = this.begin() {
-                return Poll::Ready(ret);
-            }
-            this.begun = true;
-        }
-        // SAFETY: As above.
-        unsafe { Pin::new_unchecked(&mut this.waiting) }.poll(cx, |state| {
-            Ok((state.frontier() < cookie).then_some(AllBelow(cookie)))
-        })
+        // SAFETY: The module is running: this is a part of its code.
+        unsafe { self.poll_for(ffi::this_module(), cx) }
     }
 }
 
@@ -425,6 +443,40 @@ mod tests {
         // SAFETY: It comes from a box, and does not touch the domain, since it has been unlinked.
         drop(unsafe { KBox::from_raw(leaked) });
         assert_eq!(leaked_calls.clones.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_module_that_polls_is_held() -> Result {
+        let domain = domain()?;
+        let token = domain.begin(GFP_KERNEL)?;
+        let (waker, _) = waker()?;
+        let mut future = boxed(domain.wait(token.cookie().next()))?;
+        // SAFETY: It is this module.
+        let refs = || unsafe { ffi::module_refcount(ffi::this_module()) };
+        let before = refs();
+
+        assert_eq!(poll(&mut future, &waker), Poll::Pending);
+        assert_eq!(refs(), before + 1);
+        // No other module may poll it, as if it were the kernel.
+        let mut cx = task::Context::from_waker(&waker);
+        // SAFETY: Null stands for the kernel.
+        let other = unsafe { future.as_mut().poll_for(core::ptr::null_mut(), &mut cx) };
+        assert_eq!(other, Poll::Ready(Err(EBUSY)));
+        assert_eq!(poll(&mut future, &waker), Poll::Pending);
+        drop(future);
+        assert_eq!(refs(), before);
+
+        // And the kernel needs not be held, but the domain's owner does.
+        let mut future = boxed(domain.wait(token.cookie().next()))?;
+        // SAFETY: As above.
+        let other = unsafe { future.as_mut().poll_for(core::ptr::null_mut(), &mut cx) };
+        assert_eq!(other, Poll::Pending);
+        assert_eq!(refs(), before + 1);
+        drop(token);
+        // SAFETY: As above.
+        let other = unsafe { future.as_mut().poll_for(core::ptr::null_mut(), &mut cx) };
+        assert_eq!(other, Poll::Ready(Ok(())));
         Ok(())
     }
 

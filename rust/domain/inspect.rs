@@ -178,7 +178,7 @@ impl TaskView {
             // By a worker that has yet to say who it is.
             Stage::Running
         };
-        if let For::Scope(scope) = task.for_ {
+        if let For::Scope(scope, _) = task.for_ {
             // SAFETY: The task has yet to leave the scope's frame.
             self.scope = Some(unsafe { (*scope).pid });
         }

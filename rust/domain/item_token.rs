@@ -223,7 +223,9 @@ where
 
     /// Counts as finished from now on; then the item is dropped. Dropping the token does the same.
     ///
-    /// May be called in any context in which the item can be dropped, hard interrupts included.
+    /// May be called in any context in which the item can be dropped, hard interrupts included. With
+    /// `PREEMPT_RT`, in a context in which locks cannot sleep, a worker does it, soon, and drops the item
+    /// before it counts as finished: who wants to submit the item again waits for the cookie first.
     ///
     /// The module of the item is not held while the item is dropped: as with any interrupt handler, it
     /// must stop whoever calls this before it goes. To drain the domain is not enough.
@@ -279,11 +281,9 @@ where
     #[inline]
     fn drop(&mut self) {
         #[cfg(CONFIG_PREEMPT_RT)]
-        // SAFETY: It may always be called. A worker finishes it, and drops the item before that.
-        unsafe {
-            if !ffi::preemptible() {
-                return Task::retire_elsewhere(self.task);
-            }
+        // SAFETY: By the type invariant; the token is being dropped.
+        if unsafe { Task::leave_token(self.task) } {
+            return;
         }
         // SAFETY: By the type invariant; the token is being dropped. As with `into_item`, the item is the
         // caller's from then on.
@@ -377,7 +377,7 @@ mod tests {
             assert!(!domain.cancel(token.cookie()));
             assert_eq!(domain.cancel_all(), 0);
 
-            kunit::with_interrupts_off(|| token.finish());
+            kunit::with_hard_interrupts_off(|| token.finish());
             domain.synchronize_full()?;
         }
         // After that it can be a task.
@@ -386,6 +386,51 @@ mod tests {
         assert_eq!(command.runs.load(Relaxed), 1);
         // Nobody has cancelled that one.
         assert!(!command.stopped.load(Relaxed));
+        Ok(())
+    }
+
+    /// Is in flight while a worker runs its own work item.
+    #[pin_data]
+    struct Reused {
+        flights: Arc<AsyncDomain>,
+        ret: Atomic<i32>,
+        #[pin]
+        header: TaskHeader<Self>,
+    }
+
+    impl_has_task! {
+        impl HasTask<Self> for Reused { self.header }
+    }
+
+    impl TaskItem for Reused {
+        type Pointer = Arc<Self>;
+
+        fn run(this: Arc<Self>, _context: &Context<'_>) {
+            let done = this.flights.begin_item(this.clone()).map(|token| {
+                let cookie = token.cookie();
+                kunit::with_hard_interrupts_off(|| token.finish());
+                this.flights.synchronize_cookie(cookie.next())
+            });
+            this.ret.store(matches!(done, Ok(Ok(()))).into(), Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_item_of_a_running_task_is_finished_elsewhere() -> Result {
+        let domain = domain()?;
+        let item = Arc::pin_init(
+            pin_init!(Reused {
+                flights: self::domain()?,
+                ret: Atomic::new(0),
+                header <- TaskHeader::new(),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+
+        // On a node it is queued by its own work item.
+        domain.on_node(0)?.submit(item.clone())?;
+        domain.synchronize_full()?;
+        assert_eq!(item.ret.load(Relaxed), 1);
         Ok(())
     }
 

@@ -167,6 +167,49 @@ impl KeptRefs {
     }
 }
 
+/// A reference on the submitter alone, that somebody else keeps.
+#[derive(Clone, Copy)]
+pub(super) enum KeptRef {
+    None,
+    Held { early: bool },
+}
+
+impl KeptRef {
+    /// Takes it, unless the submitter is a module that is running until it is put.
+    ///
+    /// # Safety
+    ///
+    /// As [`ModuleRefs::get`].
+    pub(super) unsafe fn get(
+        submitter: *mut ffi::module,
+        running: *mut ffi::module,
+    ) -> Result<Self> {
+        if submitter == running {
+            return Ok(Self::None);
+        }
+        // SAFETY: By the caller's promise.
+        let ModuleRef { early, .. } = unsafe { ModuleRef::get(submitter) }?;
+        Ok(Self::Held { early })
+    }
+
+    /// Takes it over.
+    ///
+    /// # Safety
+    ///
+    /// As [`ModuleRefs::from_kept`].
+    pub(super) unsafe fn into_refs(self, submitter: *mut ffi::module) -> ModuleRefs {
+        let mut refs = ModuleRefs::none();
+
+        if let Self::Held { early } = self {
+            refs.submitter = ModuleRef {
+                module: submitter,
+                early,
+            };
+        }
+        refs
+    }
+}
+
 impl ModuleRefs {
     /// Holds nothing.
     pub(super) const fn none() -> Self {

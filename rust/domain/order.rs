@@ -504,7 +504,7 @@ mod tests {
         kunit::settle();
         assert_eq!(retired.load(Relaxed), 0);
         // A token is finished outside of any worker: one is found to retire the task.
-        kunit::with_interrupts_off(|| first.finish());
+        kunit::with_hard_interrupts_off(|| first.finish());
         domain.synchronize_cookie(cookie.next())?;
         assert_eq!(retired.load(Relaxed), 1);
         Ok(())

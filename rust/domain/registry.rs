@@ -253,8 +253,8 @@ impl ffi::ModuleGoing for OwnerGone {
         }
 
         // A domain of this module that is still there was leaked, is static, or is held by another
-        // module. It has no task: each one would hold this module. It may have a visitor. It is not
-        // touched without the lock, since whoever holds it may drop it.
+        // module. It has no task that holds this module, but may have those of scopes, and a visitor. It
+        // is not touched without the lock, since whoever holds it may drop it.
         while locked(|| {
             // SAFETY: The lock is held.
             let owned = unsafe { domains() }.filter(|domain| ptr::eq(domain.owner(), module));
@@ -263,8 +263,8 @@ impl ffi::ModuleGoing for OwnerGone {
             for domain in owned {
                 if domain.frontier() == Cookie::UNUSED {
                     domain.disown();
-                    // SAFETY: The lock is held. The iterator has not gone on yet, and what it goes
-                    // on to is what the domain's own link says, which stays.
+                    // SAFETY: The lock is held. What the iterator goes on to is another domain, which
+                    // cannot leave the registry, nor be dropped, without the lock.
                     unsafe { unlink(domain) };
                 } else {
                     left = true;

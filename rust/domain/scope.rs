@@ -32,6 +32,8 @@ use kernel::{
 /// The unfinished tasks of a scope, and the frame that waits for them to finish.
 pub(super) struct Gathering {
     tasks: WaitQueue<usize, Gone>,
+    /// The module whose frame it is: it is running, so that tasks of its code need not hold it.
+    pub(super) module: *mut ffi::module,
     /// The thread whose frame it is.
     pub(super) pid: c_int,
 }
@@ -57,9 +59,10 @@ impl Gathering {
     ///
     /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
     #[inline(never)]
-    unsafe fn init(this: *mut Self) {
+    unsafe fn init(this: *mut Self, module: *mut ffi::module) {
         // SAFETY: By the caller's promise.
         unsafe {
+            (&raw mut (*this).module).write(module);
             (&raw mut (*this).pid).write(ffi::current_pid());
             WaitQueue::init_raw(
                 &raw mut (*this).tasks,
@@ -71,13 +74,13 @@ impl Gathering {
     }
 
     /// Runs `f` with a gathering on the stack, and waits until it is empty again.
-    fn with<R>(domain: &AsyncDomain, f: impl FnOnce(&Self) -> R) -> R {
+    fn with<R>(domain: &AsyncDomain, module: *mut ffi::module, f: impl FnOnce(&Self) -> R) -> R {
         let mut memory = MaybeUninit::<Self>::uninit();
 
         // SAFETY: The memory is valid for writing, and stays in place until this function returns,
         // which it does when nobody uses it any more.
         let gathering = unsafe {
-            Self::init(memory.as_mut_ptr());
+            Self::init(memory.as_mut_ptr(), module);
             memory.assume_init_ref()
         };
         let ret = f(gathering);
@@ -181,8 +184,9 @@ impl AsyncDomain {
     /// Runs `f`, which can submit tasks that borrow from the caller's frame, and waits for these
     /// tasks before it returns, whatever `f` returns. Other tasks of the domain are not waited for.
     ///
-    /// The tasks hold no reference on their module, since the scope's frame is in it: a scope can be
-    /// used while the module is being unloaded.
+    /// The tasks hold no reference on the module that calls this, since the scope's frame is in it: a
+    /// scope can be used while the module is being unloaded. Those that another module submits, to which
+    /// the scope was handed, hold that one.
     ///
     /// # Examples
     ///
@@ -209,11 +213,12 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Process context; may sleep. May be called by a task of the same domain.
+    #[inline(always)]
     pub fn scope<'env, F, R>(&self, f: F) -> R
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
-        Gathering::with(self, |gathering| {
+        Gathering::with(self, ffi::this_module(), |gathering| {
             f(&Scope {
                 domain: self,
                 gathering,
@@ -266,6 +271,39 @@ mod tests {
             .iter()
             .enumerate()
             .all(|(i, &square)| square == i * i));
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_of_another_module_than_the_frame_hold_it() -> Result {
+        let domain = domain()?;
+        // SAFETY: It is this module.
+        let refs = || unsafe { ffi::module_refcount(ffi::this_module()) };
+        // How many there are while a task of the scope is unfinished, if the frame is that module's.
+        let held = |frame| {
+            let gate = kunit::Gate::new()?;
+
+            Gathering::with(&domain, frame, |gathering| -> Result<i32> {
+                let scope = Scope {
+                    domain: &domain,
+                    gathering,
+                    _scope: PhantomData,
+                    _env: PhantomData,
+                };
+                scope.schedule(|_| gate.wait(), GFP_KERNEL)?;
+                let held = refs();
+                gate.open();
+                Ok(held)
+            })
+        };
+        // What other suites have finished, they may not have let go yet.
+        settle();
+        let before = refs();
+
+        assert_eq!(held(ffi::this_module()), Ok(before));
+        // As if it were the kernel's.
+        assert_eq!(held(core::ptr::null_mut()), Ok(before + 1));
+        assert!(kunit::eventually(|| refs() == before));
         Ok(())
     }
 

@@ -499,7 +499,7 @@ mod tests {
         let cookie = kunit::with_interrupts_off(|| domain.schedule(func, GFP_ATOMIC))?;
         let token = kunit::with_interrupts_off(|| domain.begin(GFP_ATOMIC))?;
         assert!(token.cookie() > cookie);
-        kunit::with_interrupts_off(|| token.finish());
+        kunit::with_hard_interrupts_off(|| token.finish());
         domain.synchronize_full()?;
         assert_eq!(calls.load(Relaxed), 1);
         Ok(())

@@ -17,6 +17,7 @@
 use super::{
     modules::{
         is_held_by,
+        KeptRef,
         KeptRefs,
         ModuleRefs, //
     },
@@ -93,8 +94,9 @@ pub(super) enum For {
     Modules(KeptRefs),
     /// The same, where both are one module: the domain holds it for all such tasks ([`flag::SHARED`]).
     Domain,
-    /// A scope, whose frame is not left until then.
-    Scope(*const Gathering),
+    /// A scope, whose frame is not left until then, and the submitter, if it is another module than that of
+    /// the frame.
+    Scope(*const Gathering, KeptRef),
 }
 
 /// The part of a task that is the same for all of them.
@@ -206,8 +208,8 @@ impl Task {
             let module = (*this).ops.module;
 
             (*this).domain = domain;
-            (*this).for_ = if !scope.is_null() {
-                For::Scope(scope)
+            (*this).for_ = if let Some(gathering) = scope.as_ref() {
+                For::Scope(scope, KeptRef::get(module, gathering.module)?)
             } else if is_held_by(domain, module) {
                 For::Domain
             } else {
@@ -215,7 +217,7 @@ impl Task {
             };
             (*this).node.reset(match (*this).for_ {
                 For::Domain => flag::TASK | flag::SHARED,
-                For::Modules(_) | For::Scope(_) => flag::TASK,
+                For::Modules(_) | For::Scope(..) => flag::TASK,
             });
         }
         Ok(())
@@ -229,8 +231,12 @@ impl Task {
     pub(super) unsafe fn unprepare(this: NonNull<Self>) {
         // SAFETY: As above.
         unsafe {
-            if let For::Modules(kept) = (*this.as_ptr()).for_ {
-                drop(ModuleRefs::from_kept((*this.as_ptr()).ops.module, kept));
+            let module = (*this.as_ptr()).ops.module;
+
+            match (*this.as_ptr()).for_ {
+                For::Modules(kept) => drop(ModuleRefs::from_kept(module, kept)),
+                For::Scope(_, kept) => drop(kept.into_refs(module)),
+                For::Domain => (),
             }
         }
     }
@@ -262,13 +268,27 @@ impl Task {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn retire_elsewhere(this: NonNull<Self>) {
-        // SAFETY: If the work item has been used, then its worker has left it when the task became ready.
-        // It is valid until the task has retired.
+        // SAFETY: If the work item was queued, then a worker has begun with it, and does not touch it any
+        // more. It is valid until the task has retired.
         unsafe {
             let work = Opaque::cast_into(&raw const (*this.as_ptr()).work);
 
-            ffi::init_work::<Self>(work);
+            ffi::init_work::<Retirement>(work);
             queue::enqueue_retirement(work);
+        }
+    }
+
+    /// Has a worker finish the token of an item, where locks cannot sleep; says whether it has.
+    ///
+    /// # Safety
+    ///
+    /// The task must be in the order of its domain, with a token that is not used any more.
+    #[cfg(CONFIG_PREEMPT_RT)]
+    pub(super) unsafe fn leave_token(this: NonNull<Self>) -> bool {
+        // SAFETY: If the work item was queued, for an earlier submission, then a worker has begun with it, and
+        // does not touch it any more. It is valid until the item is dropped.
+        unsafe {
+            queue::leave_to_worker::<LeftToken>(Opaque::cast_into(&raw const (*this.as_ptr()).work))
         }
     }
 
@@ -290,7 +310,7 @@ impl Task {
     /// The task must be valid and prepared.
     pub(super) unsafe fn is_of(this: NonNull<Self>, scope: &Gathering) -> bool {
         // SAFETY: By the caller's promise.
-        matches!(unsafe { (*this.as_ptr()).for_ }, For::Scope(s) if ptr::eq(s, scope))
+        matches!(unsafe { (*this.as_ptr()).for_ }, For::Scope(s, _) if ptr::eq(s, scope))
     }
 
     /// Discards a task that has been dequeued: drops its closure, and then counts as finished.
@@ -454,29 +474,28 @@ impl Task {
     }
 }
 
+/// Returns the task that a work item is in.
+///
+/// # Safety
+///
+/// It must be in one.
+unsafe fn task_with(work: *mut ffi::work_struct) -> NonNull<Task> {
+    let work: *mut Opaque<ffi::work_struct> = work.cast();
+
+    // SAFETY: By the caller's promise.
+    unsafe { NonNull::new_unchecked(container_of!(work, Task, work)) }
+}
+
 // SAFETY: `run` does not touch the work item after it may have been freed.
 unsafe impl ffi::WorkFunction for Task {
     unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in a `Task`.
-        let task = unsafe {
-            let work: *mut Opaque<ffi::work_struct> = work.cast();
-            NonNull::new_unchecked(container_of!(work, Task, work))
-        };
-
-        // SAFETY: A queued task is prepared and in the order of its domain. The worker that the
-        // workqueue gives it to is the one that it belongs to. A task that is retiring was queued
-        // for that, by who was given it; and a token for being finished and dropped.
+        // SAFETY: Work items with this function are in a `Task`. A queued task is prepared and in the order
+        // of its domain. The worker that the workqueue gives it to is the one that it belongs to.
         unsafe {
-            if (*task.as_ptr()).node.has(flag::TOKEN) {
-                return Self::discard(task);
-            }
+            let task = task_with(work);
             let worker = Worker::new();
             let callers_memory = (*task.as_ptr()).ops.callers_memory;
-            let left = if (*task.as_ptr()).node.has(flag::RETIRING) {
-                Self::retire(task, &worker, ptr::null_mut())
-            } else {
-                Self::execute(task, Thread::Worker(&worker), ptr::null_mut())
-            };
+            let left = Self::execute(task, Thread::Worker(&worker), ptr::null_mut());
 
             // The workqueue knows what this worker is running by the address of the item, until we
             // return: another task at the same address would be left to this worker, and what we retire
@@ -488,6 +507,42 @@ unsafe impl ffi::WorkFunction for Task {
             Self::go_on(left.next, &worker, ptr::null_mut());
             ffi::kfree(left.memory.cast());
         }
+    }
+}
+
+/// A task that is retired by a worker of its own.
+///
+/// With a function of its own, since the workqueue tells items apart by address and function: one that is at the
+/// address, and has the function, of what a worker runs is left to that worker, which may be waiting for it.
+struct Retirement;
+
+// SAFETY: `run` does not touch the work item after it may have been freed.
+unsafe impl ffi::WorkFunction for Retirement {
+    unsafe fn run(work: *mut ffi::work_struct) {
+        // SAFETY: Work items with this function are in a `Task`, which is in the order of its domain, and was
+        // queued by who was given it to be retired. Its memory is freed last: what is retired from here on
+        // may wait for another item at the same address.
+        unsafe {
+            let task = task_with(work);
+
+            let worker = Worker::new();
+            let left = Task::retire(task, &worker, ptr::null_mut());
+            Task::go_on(left.next, &worker, ptr::null_mut());
+            ffi::kfree(left.memory.cast());
+        }
+    }
+}
+
+/// The token of an item that is finished, and the item dropped, by a worker.
+#[cfg(CONFIG_PREEMPT_RT)]
+struct LeftToken;
+
+#[cfg(CONFIG_PREEMPT_RT)]
+// SAFETY: `run` does not touch the work item after it may have been freed.
+unsafe impl ffi::WorkFunction for LeftToken {
+    unsafe fn run(work: *mut ffi::work_struct) {
+        // SAFETY: Work items with this function are in a `Task` with a token, which is not used any more.
+        unsafe { Task::discard(task_with(work)) }
     }
 }
 
@@ -548,7 +603,7 @@ impl<'a> End<'a> {
                     (ModuleRefs::from_kept((*this).ops.module, kept), ptr::null())
                 }
                 For::Domain => (ModuleRefs::none(), ptr::null()),
-                For::Scope(scope) => (ModuleRefs::none(), scope),
+                For::Scope(scope, kept) => (kept.into_refs((*this).ops.module), scope),
             };
 
             Self {

@@ -159,7 +159,8 @@ impl Token {
 
     /// Counts as finished from now on. Dropping the token does the same.
     ///
-    /// May be called in any context, hard interrupts included.
+    /// May be called in any context, hard interrupts included. With `PREEMPT_RT`, in a context in which locks
+    /// cannot sleep, a worker does it, soon: who needs to know waits for the cookie.
     pub fn finish(self) {
         drop(self)
     }
@@ -170,8 +171,7 @@ impl Drop for Token {
         let this = self.0.as_ptr();
 
         #[cfg(CONFIG_PREEMPT_RT)]
-        // SAFETY: The work item is in memory of ours, which the work function frees. It never waits, so
-        // that it may be queued where others are waited for.
+        // SAFETY: The work item is in memory of ours, which the work function frees. It never waits.
         unsafe {
             let work = kernel::types::Opaque::cast_into(&raw const (*this).work);
             if crate::queue::leave_to_worker::<InFlight>(work) {

@@ -137,7 +137,10 @@ impl<F: Filter> Entry<F> {
     ///
     /// `head` must hold entries of this type only, and its lock must be held.
     #[cfg(CONFIG_DEBUG_FS)]
-    pub(super) unsafe fn for_each(head: *const ffi::wait_queue_head, mut f: impl FnMut(&Self)) {
+    pub(super) unsafe fn for_each(
+        head: *const ffi::wait_queue_head,
+        mut f: impl FnMut(*const Self),
+    ) {
         // SAFETY: The head is valid, and so are all entries in it, while its lock is held; they are of
         // type `Self` by the caller's promise.
         unsafe {
@@ -145,9 +148,7 @@ impl<F: Filter> Entry<F> {
             let mut place = (*list).next.cast_const();
 
             while place != list {
-                let entry = container_of!(place, Self, wait.entry);
-
-                f(&*entry);
+                f(container_of!(place, Self, wait.entry));
                 place = (*place).next;
             }
         }
@@ -255,8 +256,10 @@ impl<F: Filter> Entry<F> {
     }
 }
 
-// SAFETY: `wake` calls the filter, which by its contract neither sleeps nor takes the lock, and
-// unlinks at most the entry that it was called for.
+// SAFETY: `wake` unlinks at most the entry that it was called for. It calls the filter, which by its contract
+// neither sleeps nor takes the lock. If one does all the same, which is safe code, then it spins or sleeps for ever
+// (on one CPU without debugging, `WaitQueue::with` panics), and the list stays as it is: nobody unlinks without the
+// lock.
 unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
     /// Has no frame of its own, since it is called for many whose filters are not satisfied: what else is to
     /// be done is done in functions to which it jumps.

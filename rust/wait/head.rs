@@ -12,8 +12,6 @@ use super::{
     Filter, //
 };
 use crate::ffi;
-#[cfg(CONFIG_DEBUG_FS)]
-use core::ptr;
 use core::{
     cell::UnsafeCell,
     marker::{
@@ -343,17 +341,18 @@ impl<T, F: Filter> Locked<'_, T, F> {
     /// lock: what it says of a waiter holds for as long.
     #[cfg(CONFIG_DEBUG_FS)]
     pub(crate) fn for_each_waiter(&self, mut f: impl FnMut(&F, Waiter<'_>)) {
-        let f = |entry: &Entry<F>| {
-            let thread: *mut ffi::task_struct = entry.wait.private.cast();
+        let f = |entry: *const Entry<F>| {
+            // SAFETY: The entry is linked, and the lock is held, so that it stays as it is.
+            let (thread, filter) = unsafe { ((*entry).wait.private, (*entry).linked_filter()) };
             let waiter = if thread.is_null() {
                 // SAFETY: By the invariant of `Entry`. A linked one has a waker, which nobody changes
                 // while the lock is held.
-                Waiter::Future(unsafe { &(*ptr::from_ref(entry).cast::<WakerEntry<F>>()).waker })
+                Waiter::Future(unsafe { &(*entry.cast::<WakerEntry<F>>()).waker })
             } else {
-                Waiter::Thread(thread)
+                Waiter::Thread(thread.cast())
             };
 
-            f(entry.linked_filter(), waiter);
+            f(filter, waiter);
         };
 
         // SAFETY: The lock is held. By the type invariant all entries are of type `Entry<F>`.

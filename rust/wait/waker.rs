@@ -70,8 +70,8 @@ impl<F: Filter> WakerEntry<F> {
     }
 }
 
-// SAFETY: `wake` judges as `Entry` does, calls the waker, which neither sleeps nor takes the lock (see
-// `Waiting::poll`), and unlinks at most the entry that it was called for.
+// SAFETY: `wake` judges as `Entry` does, and unlinks at most the entry that it was called for. It calls the waker,
+// which should neither sleep nor take the lock (see `Waiting::poll`): what was said of filters is true of it.
 unsafe impl<F: Filter> ffi::WakeFunction for WakerEntry<F> {
     #[inline(always)]
     unsafe fn wake(

@@ -119,7 +119,9 @@ mod worker_id {
 
 /// No scenario has a scope.
 mod scope {
-    pub enum Gathering {}
+    pub struct Gathering {
+        pub module: *mut crate::ffi::module,
+    }
 
     impl Gathering {
         pub fn leave(&self) {}
