@@ -271,6 +271,28 @@ pub fn ordered_behind_token() {
     domain.end();
 }
 
+/// A task drops its domain while the ordered one before it, given away to be retired, waits for a worker or
+/// has one: it is retired once.
+pub fn ordered_before_detached() {
+    let domain = AsyncDomain::begin();
+    let token = Token::begin(domain);
+    let log = Log::new();
+    let l = log.clone();
+    let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(1));
+    Job::submit_on(0, task, domain).unwrap();
+    workqueue::run_one();
+    let task = Job::new(&Job::TASK, move |_| domain.end(), |_| ());
+    Job::submit_on(0, task, domain).unwrap();
+    token.finish();
+    let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
+
+    for worker in workers {
+        worker.join();
+    }
+    workqueue::run_rest();
+    assert_eq!(log.get(), [1]);
+}
+
 /// A task in the caller's memory ends that memory while it runs.
 pub fn item() {
     let domain = AsyncDomain::begin();

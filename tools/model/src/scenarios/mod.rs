@@ -54,6 +54,7 @@ pub const ALL: &[Scenario] = &[
     bounded("domain-visitor", 4, domain::visitor),
     all("domain-ordered", domain::ordered),
     all("domain-ordered-behind-token", domain::ordered_behind_token),
+    all("domain-ordered-before-detached", domain::ordered_before_detached),
     all("domain-item", domain::item),
     all("domain-item-again", domain::item_again),
     all("domain-item-again-placed", domain::item_again_placed),
