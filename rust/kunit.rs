@@ -9,6 +9,7 @@ use crate::{
 use core::cell::UnsafeCell;
 use kernel::{
     error::from_err_ptr,
+    impl_has_hr_timer,
     prelude::*,
     sync::{
         aref::ARef,
@@ -17,12 +18,22 @@ use kernel::{
             Atomic, //
         },
         Arc,
+        ArcBorrow,
         Completion, //
     },
     task::Task,
     time::{
         delay::fsleep,
-        Delta, //
+        hrtimer::{
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativeHardMode, //
+        },
+        Delta,
+        Monotonic, //
     },
     types::ScopeGuard, //
 };
@@ -195,6 +206,62 @@ pub(crate) fn with_hard_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: As above.
     unsafe { ffi::local_irq_restore(flags) };
     ret
+}
+
+/// Calls a function in a hard interrupt, with `PREEMPT_RT` too, once, as a device does that answers.
+#[pin_data]
+pub(crate) struct Interrupt<F: FnMut() + Send + 'static> {
+    #[pin]
+    timer: HrTimer<Self>,
+    /// Not dropped in the interrupt, where memory cannot be freed on all kernels.
+    func: UnsafeCell<F>,
+    came: Atomic<bool>,
+}
+
+// SAFETY: Who shares it calls the function in the timer's interrupt only, which comes once.
+unsafe impl<F: FnMut() + Send + 'static> Sync for Interrupt<F> {}
+
+impl<F: FnMut() + Send + 'static> HrTimerCallback for Interrupt<F> {
+    type Pointer<'a> = Arc<Self>;
+
+    fn run(
+        this: ArcBorrow<'_, Self>,
+        _context: HrTimerCallbackContext<'_, Self>,
+    ) -> HrTimerRestart {
+        // SAFETY: Nobody else touches it. The question may always be asked.
+        let in_task = unsafe {
+            (*this.func.get())();
+            ffi::in_task()
+        };
+        this.came.store(!in_task, Relaxed);
+        HrTimerRestart::NoRestart
+    }
+}
+
+impl_has_hr_timer! {
+    impl{F: FnMut() + Send + 'static} HasHrTimer<Self> for Interrupt<F> {
+        mode: RelativeHardMode<Monotonic>, field: self.timer
+    }
+}
+
+impl<F: FnMut() + Send + 'static> Interrupt<F> {
+    /// Has `func` called `delay` from now, runs `f`, and waits until it has been called.
+    pub(crate) fn during<R>(delay: Delta, func: F, f: impl FnOnce() -> R) -> Result<R> {
+        let this = Arc::pin_init(
+            pin_init!(Self {
+                timer <- HrTimer::new(),
+                func: UnsafeCell::new(func),
+                came: Atomic::new(false),
+            }),
+            GFP_KERNEL,
+        )?;
+        let handle = this.clone().start(delay);
+        let ret = f();
+
+        assert!(eventually(|| this.came.load(Relaxed)));
+        drop(handle);
+        Ok(ret)
+    }
 }
 
 /// Runs `f`, whose first allocation with flags that do not allow to sleep fails. (See [`lacks_failslab`].)

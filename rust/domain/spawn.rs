@@ -161,16 +161,17 @@ impl Placed<'_> {
 #[kunit_tests(async_domain_spawn)]
 mod tests {
     use super::*;
-    use crate::errno::{
-        EDEADLK,
-        ESHUTDOWN, //
-    };
     use crate::{
+        errno::{
+            EDEADLK,
+            ESHUTDOWN, //
+        },
         kunit::{
             self,
             eventually,
             settle,
             Gate,
+            Interrupt,
             Thread, //
         },
         new_async_domain,
@@ -181,11 +182,9 @@ mod tests {
             Verdict,
             WaitMode,
             WaitQueue, //
-        },
-        Token, //
+        }, //
     };
     use core::{
-        cell::UnsafeCell,
         future::poll_fn,
         task::{
             Poll,
@@ -193,7 +192,6 @@ mod tests {
         },
     };
     use kernel::{
-        impl_has_hr_timer,
         sync::{
             atomic::{
                 ordering::{
@@ -203,22 +201,11 @@ mod tests {
                 },
                 Atomic, //
             },
-            Arc,
-            ArcBorrow, //
+            Arc, //
         },
         time::{
-            hrtimer::{
-                HrTimer,
-                HrTimerCallback,
-                HrTimerCallbackContext,
-                HrTimerPointer,
-                HrTimerRestart,
-                RelativeHardMode,
-                RelativeMode, //
-            },
             msecs_to_jiffies,
-            Delta,
-            Monotonic, //
+            Delta, //
         },
         types::ScopeGuard,
     };
@@ -521,42 +508,6 @@ mod tests {
         })
     }
 
-    /// A device that drops wakers in its interrupt, which is a hard one on all kernels.
-    #[pin_data]
-    struct Forgetful {
-        #[pin]
-        timer: HrTimer<Self>,
-        wakers: UnsafeCell<KVec<Waker>>,
-        in_interrupt: Atomic<i32>,
-    }
-
-    // SAFETY: Who shares it touches the wakers in the timer's interrupt only, which comes once.
-    unsafe impl Sync for Forgetful {}
-
-    impl HrTimerCallback for Forgetful {
-        type Pointer<'a> = Arc<Self>;
-
-        fn run(
-            this: ArcBorrow<'_, Self>,
-            _context: HrTimerCallbackContext<'_, Self>,
-        ) -> HrTimerRestart {
-            // SAFETY: Nobody else touches them. The question may always be asked.
-            let (wakers, in_task) = unsafe { (&mut *this.wakers.get(), ffi::in_task()) };
-
-            while let Some(waker) = wakers.pop() {
-                drop(waker);
-            }
-            this.in_interrupt.store((!in_task).into(), Relaxed);
-            HrTimerRestart::NoRestart
-        }
-    }
-
-    impl_has_hr_timer! {
-        impl HasHrTimer<Self> for Forgetful {
-            mode: RelativeHardMode<Monotonic>, field: self.timer
-        }
-    }
-
     #[test]
     fn the_last_waker_may_go_in_an_interrupt() -> Result {
         // More than the allocator takes back without a lock.
@@ -582,17 +533,8 @@ mod tests {
         // Those of the headers, which the wakers have.
         assert!(eventually(|| refs() == before + N));
 
-        let device = Arc::pin_init(
-            pin_init!(Forgetful {
-                timer <- HrTimer::new(),
-                wakers: UnsafeCell::new(wakers),
-                in_interrupt: Atomic::new(0),
-            }),
-            GFP_KERNEL,
-        )?;
-        let handle = device.clone().start(Delta::from_millis(1));
-        assert!(eventually(|| device.in_interrupt.load(Relaxed) == 1));
-        drop(handle);
+        let forget = move || while wakers.pop().is_some() {};
+        Interrupt::during(Delta::from_millis(1), forget, || ())?;
         assert!(eventually(|| refs() == before));
         Ok(())
     }
@@ -658,33 +600,6 @@ mod tests {
         Ok(())
     }
 
-    /// A device that answers by interrupt.
-    #[pin_data]
-    struct Device {
-        #[pin]
-        timer: HrTimer<Self>,
-        #[pin]
-        in_flight: WaitQueue<Option<Token>, Nobody>,
-    }
-
-    impl HrTimerCallback for Device {
-        type Pointer<'a> = Arc<Self>;
-
-        fn run(
-            this: ArcBorrow<'_, Self>,
-            _context: HrTimerCallbackContext<'_, Self>,
-        ) -> HrTimerRestart {
-            drop(this.in_flight.with(|token| token.take()));
-            HrTimerRestart::NoRestart
-        }
-    }
-
-    impl_has_hr_timer! {
-        impl HasHrTimer<Self> for Device {
-            mode: RelativeMode<Monotonic>, field: self.timer
-        }
-    }
-
     #[test]
     fn woken_by_a_timer_interrupt() -> Result {
         let domain = domain()?;
@@ -694,13 +609,6 @@ mod tests {
             let done = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
             let token = domain.begin(GFP_KERNEL)?;
             let after = token.cookie().next();
-            let device = Arc::pin_init(
-                pin_init!(Device {
-                    timer <- HrTimer::new(),
-                    in_flight <- new_wait_queue!(Some(token)),
-                }),
-                GFP_KERNEL,
-            )?;
             let waits = domain.stats().waits;
 
             let (d, r) = (domain.clone(), done.clone());
@@ -713,10 +621,10 @@ mod tests {
                 GFP_KERNEL,
             )?;
             assert!(eventually(|| domain.stats().waits > waits));
-            let handle = device.clone().start(Delta::from_millis(2));
-            other.synchronize_full()?;
+            let mut token = Some(token);
+            let answer = move || drop(token.take());
+            Interrupt::during(Delta::from_millis(2), answer, || other.synchronize_full())??;
             assert_eq!(done.load(Acquire), 1);
-            drop(handle);
         }
         assert_eq!(domain.stats().wakeups, 10);
         Ok(())

@@ -189,71 +189,16 @@ impl Drop for Token {
 mod tests {
     use super::*;
     use crate::{
-        kunit::Thread,
+        kunit::{
+            Interrupt,
+            Thread, //
+        },
         new_async_domain, //
     };
-    use core::{
-        mem::ManuallyDrop,
-        ptr, //
-    };
     use kernel::{
-        impl_has_hr_timer,
-        sync::{
-            atomic::{
-                ordering::{
-                    Full,
-                    Relaxed, //
-                },
-                Atomic, //
-            },
-            Arc,
-            ArcBorrow, //
-        },
-        time::{
-            hrtimer::{
-                HrTimer,
-                HrTimerCallback,
-                HrTimerCallbackContext,
-                HrTimerPointer,
-                HrTimerRestart,
-                RelativeHardMode, //
-            },
-            Delta,
-            Monotonic, //
-        },
+        sync::Arc,
+        time::Delta, //
     };
-
-    /// A device that answers by interrupt, a hard one on all kernels.
-    #[pin_data]
-    struct Device {
-        #[pin]
-        timer: HrTimer<Self>,
-        // A token that was given up, or null: not even a spin lock may be taken there.
-        in_flight: Atomic<*mut InFlight>,
-        in_interrupt: Atomic<i32>,
-    }
-
-    impl HrTimerCallback for Device {
-        type Pointer<'a> = Arc<Self>;
-
-        fn run(
-            this: ArcBorrow<'_, Self>,
-            _context: HrTimerCallbackContext<'_, Self>,
-        ) -> HrTimerRestart {
-            // SAFETY: It may always be called.
-            if !unsafe { ffi::in_task() } {
-                this.in_interrupt.add(1, Relaxed);
-            }
-            drop(NonNull::new(this.in_flight.xchg(ptr::null_mut(), Full)).map(Token));
-            HrTimerRestart::NoRestart
-        }
-    }
-
-    impl_has_hr_timer! {
-        impl HasHrTimer<Self> for Device {
-            mode: RelativeHardMode<Monotonic>, field: self.timer
-        }
-    }
 
     #[test]
     fn finished_by_a_timer_interrupt() -> Result {
@@ -262,19 +207,12 @@ mod tests {
         for _ in 0..10 {
             let token = domain.begin(GFP_KERNEL)?;
             let after = token.cookie().next();
-            let device = Arc::pin_init(
-                pin_init!(Device {
-                    timer <- HrTimer::new(),
-                    in_flight: Atomic::new(ManuallyDrop::new(token).0.as_ptr()),
-                    in_interrupt: Atomic::new(0),
-                }),
-                GFP_KERNEL,
-            )?;
+            let mut token = Some(token);
+            let answer = move || drop(token.take());
 
-            let handle = device.clone().start(Delta::from_millis(5));
-            assert_eq!(domain.synchronize_cookie(after), Ok(()));
-            drop(handle);
-            assert_eq!(device.in_interrupt.load(Relaxed), 1);
+            Interrupt::during(Delta::from_millis(5), answer, || {
+                domain.synchronize_cookie(after)
+            })??;
         }
         let stats = domain.stats();
         assert_eq!((stats.submitted, stats.finished), (10, 10));
