@@ -99,6 +99,34 @@ pub(super) enum For {
     Scope(*const Gathering, KeptRef),
 }
 
+impl For {
+    /// Takes over what is held on behalf of a task of this submitter.
+    ///
+    /// # Safety
+    ///
+    /// [`Task::prepare`] must have said so of a task with that module; it is taken over once.
+    #[inline]
+    unsafe fn into_refs(self, submitter: *mut ffi::module) -> ModuleRefs {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            match self {
+                Self::Modules(kept) => ModuleRefs::from_kept(submitter, kept),
+                Self::Domain => ModuleRefs::none(),
+                Self::Scope(_, kept) => kept.into_refs(submitter),
+            }
+        }
+    }
+
+    /// The scope, or null.
+    #[inline]
+    fn scope(&self) -> *const Gathering {
+        match *self {
+            Self::Scope(scope, _) => scope,
+            Self::Modules(_) | Self::Domain => ptr::null(),
+        }
+    }
+}
+
 /// The part of a task that is the same for all of them.
 ///
 /// # Invariants
@@ -230,15 +258,29 @@ impl Task {
     /// The task must be prepared, and belong to the caller.
     pub(super) unsafe fn unprepare(this: NonNull<Self>) {
         // SAFETY: As above.
-        unsafe {
-            let module = (*this.as_ptr()).ops.module;
+        drop(unsafe { (*this.as_ptr()).for_.into_refs((*this.as_ptr()).ops.module) });
+    }
 
-            match (*this.as_ptr()).for_ {
-                For::Modules(kept) => drop(ModuleRefs::from_kept(module, kept)),
-                For::Scope(_, kept) => drop(kept.into_refs(module)),
-                For::Domain => (),
-            }
-        }
+    /// The work item of a task.
+    ///
+    /// # Safety
+    ///
+    /// The task must be valid.
+    unsafe fn work(this: NonNull<Self>) -> *mut ffi::work_struct {
+        // SAFETY: By the caller's promise.
+        Opaque::cast_into(unsafe { &raw const (*this.as_ptr()).work })
+    }
+
+    /// The task that a work item is in.
+    ///
+    /// # Safety
+    ///
+    /// It must be in one.
+    unsafe fn with_work(work: *mut ffi::work_struct) -> NonNull<Self> {
+        let work: *mut Opaque<ffi::work_struct> = work.cast();
+
+        // SAFETY: By the caller's promise.
+        unsafe { NonNull::new_unchecked(container_of!(work, Self, work)) }
     }
 
     /// Hands the task over to the workqueue by its own work item.
@@ -252,7 +294,7 @@ impl Task {
         // SAFETY: The task is ours and not queued. The work item is valid until `run` frees it or gives
         // it back.
         unsafe {
-            let work = Opaque::cast_into(&raw const (*this.as_ptr()).work);
+            let work = Self::work(this);
 
             (*this.as_ptr()).node.set(flag::QUEUED);
             ffi::init_work::<Self>(work);
@@ -271,7 +313,7 @@ impl Task {
         // SAFETY: If the work item was queued, then a worker has begun with it, and does not touch it any
         // more. It is valid until the task has retired.
         unsafe {
-            let work = Opaque::cast_into(&raw const (*this.as_ptr()).work);
+            let work = Self::work(this);
 
             ffi::init_work::<Retirement>(work);
             queue::enqueue_retirement(work);
@@ -287,9 +329,7 @@ impl Task {
     pub(super) unsafe fn leave_token(this: NonNull<Self>) -> bool {
         // SAFETY: If the work item was queued, for an earlier submission, then a worker has begun with it, and
         // does not touch it any more. It is valid until the item is dropped.
-        unsafe {
-            queue::leave_to_worker::<LeftToken>(Opaque::cast_into(&raw const (*this.as_ptr()).work))
-        }
+        unsafe { queue::leave_to_worker::<LeftToken>(Self::work(this)) }
     }
 
     /// Takes the task back from the workqueue, if no worker has begun with it.
@@ -300,7 +340,7 @@ impl Task {
     /// [`flag::QUEUED`] set.
     pub(super) unsafe fn dequeue(this: NonNull<Self>) -> bool {
         // SAFETY: The work item was initialised, and is valid while the task is in the order.
-        unsafe { queue::cancel(Opaque::cast_into(&raw const (*this.as_ptr()).work)) }
+        unsafe { queue::cancel(Self::work(this)) }
     }
 
     /// Whether the task works for this scope.
@@ -310,7 +350,7 @@ impl Task {
     /// The task must be valid and prepared.
     pub(super) unsafe fn is_of(this: NonNull<Self>, scope: &Gathering) -> bool {
         // SAFETY: By the caller's promise.
-        matches!(unsafe { (*this.as_ptr()).for_ }, For::Scope(s, _) if ptr::eq(s, scope))
+        ptr::eq(unsafe { (*this.as_ptr()).for_.scope() }, scope)
     }
 
     /// Discards a task that has been dequeued: drops its closure, and then counts as finished.
@@ -474,25 +514,13 @@ impl Task {
     }
 }
 
-/// Returns the task that a work item is in.
-///
-/// # Safety
-///
-/// It must be in one.
-unsafe fn task_with(work: *mut ffi::work_struct) -> NonNull<Task> {
-    let work: *mut Opaque<ffi::work_struct> = work.cast();
-
-    // SAFETY: By the caller's promise.
-    unsafe { NonNull::new_unchecked(container_of!(work, Task, work)) }
-}
-
 // SAFETY: `run` does not touch the work item after it may have been freed.
 unsafe impl ffi::WorkFunction for Task {
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in a `Task`. A queued task is prepared and in the order
         // of its domain. The worker that the workqueue gives it to is the one that it belongs to.
         unsafe {
-            let task = task_with(work);
+            let task = Self::with_work(work);
             let worker = Worker::new();
             let callers_memory = (*task.as_ptr()).ops.callers_memory;
             let left = Self::execute(task, Thread::Worker(&worker), ptr::null_mut());
@@ -523,8 +551,7 @@ unsafe impl ffi::WorkFunction for Retirement {
         // queued by who was given it to be retired. Its memory is freed last: what is retired from here on
         // may wait for another item at the same address.
         unsafe {
-            let task = task_with(work);
-
+            let task = Task::with_work(work);
             let worker = Worker::new();
             let left = Task::retire(task, &worker, ptr::null_mut());
             Task::go_on(left.next, &worker, ptr::null_mut());
@@ -542,7 +569,7 @@ struct LeftToken;
 unsafe impl ffi::WorkFunction for LeftToken {
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in a `Task` with a token, which is not used any more.
-        unsafe { Task::discard(task_with(work)) }
+        unsafe { Task::discard(Task::with_work(work)) }
     }
 }
 
@@ -598,20 +625,14 @@ impl<'a> End<'a> {
         // SAFETY: The task is valid, and the references that `prepare` took are ours.
         unsafe {
             let this = task.as_ptr();
-            let (modules, scope) = match (*this).for_ {
-                For::Modules(kept) => {
-                    (ModuleRefs::from_kept((*this).ops.module, kept), ptr::null())
-                }
-                For::Domain => (ModuleRefs::none(), ptr::null()),
-                For::Scope(scope, kept) => (kept.into_refs((*this).ops.module), scope),
-            };
+            let module = (*this).ops.module;
 
             Self {
                 task,
                 domain: (*this).domain,
-                modules,
-                module: (*this).ops.module,
-                scope,
+                modules: (*this).for_.into_refs(module),
+                module,
+                scope: (*this).for_.scope(),
                 thread,
             }
         }
