@@ -38,6 +38,10 @@ pub(super) struct Gathering {
     pub(super) pid: c_int,
 }
 
+// SAFETY: The count is under the queue's lock; the module is compared, and not used; the number does not
+// change. Whoever has a reference is in the frame, or a task which the frame waits for.
+unsafe impl Sync for Gathering {}
+
 /// Waits until the last task has left.
 #[derive(Clone, Copy)]
 struct Gone;
@@ -151,7 +155,7 @@ impl<'scope> Scope<'scope, '_> {
     /// Runs a function asynchronously, which may borrow from outside of the scope.
     ///
     /// Where the scope is itself inside a task, and holds a worker, the function may be run by the
-    /// scope's own thread, when that waits.
+    /// scope's own thread, when that waits. A task of the scope may submit others into it.
     ///
     /// # Errors
     ///
@@ -233,10 +237,12 @@ impl AsyncDomain {
 #[kunit_tests(async_domain_scope)]
 mod tests {
     use super::*;
-    use crate::errno::ESHUTDOWN;
-    use crate::kunit::{
-        self,
-        settle, //
+    use crate::{
+        errno::ESHUTDOWN,
+        kunit::{
+            self,
+            settle, //
+        }, //
     };
     use kernel::sync::{
         atomic::{
@@ -304,6 +310,32 @@ mod tests {
         // As if it were the kernel's.
         assert_eq!(held(core::ptr::null_mut()), Ok(before + 1));
         assert!(kunit::eventually(|| refs() == before));
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_submit_into_their_scope() -> Result {
+        let domain = domain()?;
+        let ran = &Atomic::<i32>::new(0);
+
+        domain.scope(|scope| -> Result {
+            scope.schedule(
+                move |_| {
+                    for _ in 0..8 {
+                        let task = move |_: &Context<'_>| {
+                            settle();
+                            ran.add(1, Relaxed);
+                        };
+                        if scope.schedule(task, GFP_KERNEL).is_err() {
+                            ran.add(-1, Relaxed);
+                        }
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+            Ok(())
+        })?;
+        assert_eq!(ran.load(Relaxed), 8);
         Ok(())
     }
 
