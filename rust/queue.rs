@@ -48,11 +48,11 @@ pub(crate) struct Workqueue(Atomic<*mut ffi::workqueue_struct>);
 /// Where tasks run.
 pub(crate) static TASKS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
-/// Where tasks are retired, and tokens finished, that nobody else can.
+/// Where tasks are retired that nobody else can.
 pub(crate) static RETIREMENT: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
 /// Where tokens are finished, and memory freed, that must not be in a context in which locks cannot sleep: nothing
-/// there waits. Apart from what is retired, which may wait for these tokens.
+/// there waits, but for what the destructors of items do. Apart from what is retired, which may wait for these tokens.
 #[cfg(CONFIG_PREEMPT_RT)]
 pub(crate) static LEFTOVERS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
@@ -153,7 +153,7 @@ pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
 /// # Safety
 ///
 /// `work` must be valid for writing, not queued, and stay valid until its work function has been called, which
-/// must not wait for anything that a consumer does.
+/// must not wait for anything that a consumer does, other than in the destructor of what is left.
 #[cfg(CONFIG_PREEMPT_RT)]
 pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
     // SAFETY: By the caller's promise; the question may always be asked.
@@ -173,8 +173,7 @@ pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_
 ///
 /// # Safety
 ///
-/// `work` must have been initialised with [`ffi::init_work`], and nobody else may queue or cancel it
-/// at the same time.
+/// `work` must have been initialised with [`ffi::init_work`], and nobody else may cancel it at the same time.
 pub(crate) unsafe fn cancel(work: *mut ffi::work_struct) -> bool {
     // SAFETY: The item is valid by the caller's promise.
     unsafe { ffi::cancel_work(work) }

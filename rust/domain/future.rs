@@ -30,8 +30,8 @@ use kernel::prelude::*;
 /// Its entry stands in the domain's own queue, among those of the threads that wait, and is judged as
 /// they are: it is called when its condition is true, once, and never in vain.
 ///
-/// It may be dropped, polled with another [`Waker`](task::Waker) or sent to another thread at any
-/// moment. If it is leaked while it waits, then its memory stays, since it is pinned, and so do the
+/// It may be dropped, polled with another [`Waker`](task::Waker) by the same module, or sent to another
+/// thread at any moment. If it is leaked while it waits, then its memory stays, since it is pinned, and so do the
 /// modules that it needs.
 ///
 /// # Examples

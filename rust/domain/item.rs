@@ -269,9 +269,10 @@ impl AsyncDomain {
     /// Runs an item that brings its own memory. Never allocates, and never runs the item in the
     /// caller's context.
     ///
-    /// The item may free itself, or submit itself again, in its own function. If it has been asked to run
-    /// on a node, then its function must not wait for what it submits to a node in the same memory: the
-    /// workqueue knows an item by its address, and does not begin with it before the function returns.
+    /// The item may free itself, or submit itself again, in its own function. That must not wait for what it
+    /// submits in the same memory, if both are run by work items of their own, as tasks are that were asked to
+    /// run on a node, and others in need: the workqueue knows an item by its address, and does not begin with it
+    /// before the function returns.
     ///
     /// # Examples
     ///

@@ -207,7 +207,7 @@ unsafe fn unclaim_with(task: NonNull<Task>, kept: KeptRefs) {
         let refs = ModuleRefs::from_kept((*task.as_ptr()).ops.module, kept);
 
         Task::unclaim(task);
-        drop(refs);
+        ffi::with_spin_locks(|| drop(refs));
     }
 }
 
