@@ -134,7 +134,7 @@ impl For {
 /// - `node` has [`flag::TASK`] set, or [`flag::TOKEN`], while it is in an order.
 /// - While the task is queued or running, `domain` is the one in whose order `node` is, and `for_`
 ///   is valid.
-/// - Unless `ops.callers_memory`, the task is the start of an allocation that [`Task::run`] frees.
+/// - Unless `ops.callers_memory`, the task is the start of an allocation that is freed when it has finished.
 #[repr(C)]
 pub(super) struct Task {
     /// The place in the order.
@@ -291,8 +291,8 @@ impl Task {
     /// it belongs to the workqueue from now on. `node` must be a valid NUMA node, or
     /// [`ffi::NUMA_NO_NODE`].
     pub(super) unsafe fn enqueue(this: NonNull<Self>, node: c_int) {
-        // SAFETY: The task is ours and not queued. The work item is valid until `run` frees it or gives
-        // it back.
+        // SAFETY: The task is ours and not queued. The work item is valid until the task has finished, or is
+        // given back by its worker.
         unsafe {
             let work = Self::work(this);
 
@@ -481,8 +481,8 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// It must belong to the caller, which is the worker. Its memory must not be that of the work item
-    /// which the worker runs. `spare` as for [`Self::execute`].
+    /// It must belong to the caller, which is the worker, and not be the task whose work item the worker runs.
+    /// `spare` as for [`Self::execute`].
     unsafe fn go_on(mut next: Next, worker: &Worker, spare: *mut Node) {
         loop {
             // SAFETY: The task was just given to us. If its memory comes back, then it has finished, and
@@ -523,7 +523,7 @@ unsafe impl ffi::WorkFunction for Task {
             let task = Self::with_work(work);
             let worker = Worker::new();
             let callers_memory = (*task.as_ptr()).ops.callers_memory;
-            let left = Self::execute(task, Thread::Worker(&worker), ptr::null_mut());
+            let mut left = Self::execute(task, Thread::Worker(&worker), ptr::null_mut());
 
             // The workqueue knows what this worker is running by the address of the item, until we
             // return: another task at the same address would be left to this worker, and what we retire
@@ -532,8 +532,11 @@ unsafe impl ffi::WorkFunction for Task {
             if callers_memory {
                 return left.leave();
             }
-            Self::go_on(left.next, &worker, ptr::null_mut());
-            ffi::kfree(left.memory.cast());
+            // What is left may be our own in-order part.
+            if matches!(left.next, Next::Retire(first) if first == task) {
+                left = Self::retire(task, &worker, ptr::null_mut());
+            }
+            left.go_on(&worker);
         }
     }
 }
@@ -553,9 +556,8 @@ unsafe impl ffi::WorkFunction for Retirement {
         unsafe {
             let task = Task::with_work(work);
             let worker = Worker::new();
-            let left = Task::retire(task, &worker, ptr::null_mut());
-            Task::go_on(left.next, &worker, ptr::null_mut());
-            ffi::kfree(left.memory.cast());
+
+            Task::retire(task, &worker, ptr::null_mut()).go_on(&worker);
         }
     }
 }
@@ -581,6 +583,21 @@ struct Left {
 }
 
 impl Left {
+    /// Does what is left, for the worker that runs the work item of the task, whose memory is freed last.
+    ///
+    /// # Safety
+    ///
+    /// It must belong to the caller, which is the worker. The task must have finished, or have been left to who
+    /// retires it.
+    unsafe fn go_on(self, worker: &Worker) {
+        // SAFETY: By the caller's promise. Without a spare place nothing is taken from a line, and a task that
+        // is retired here comes after that one in the order.
+        unsafe {
+            Task::go_on(self.next, worker, ptr::null_mut());
+            ffi::kfree(self.memory.cast());
+        }
+    }
+
     /// Does what is left, and has others retire.
     ///
     /// # Safety

@@ -6,6 +6,7 @@
 
 use super::{
     ffi::work_struct,
+    sched,
     world, //
 };
 use loom::sync::{
@@ -26,8 +27,8 @@ pub struct Works {
     /// The lock of the pool, and the items' pending bits.
     line: Mutex<VecDeque<*mut work_struct>>,
     more: Condvar,
-    /// What workers are running. Touched under the lock.
-    running: RefCell<Vec<(*mut work_struct, Function)>>,
+    /// What workers are running, and which threads these are. Changed under the lock.
+    running: RefCell<Vec<(*mut work_struct, Function, usize)>>,
     stopped: Cell<bool>,
 }
 
@@ -47,12 +48,15 @@ impl Works {
         let place = line.iter().position(|&work| {
             world::touch(work.addr());
             // SAFETY: What is queued is initialised.
-            !running.contains(&(work, unsafe { (*work).func }))
+            let func = unsafe { (*work).func };
+            !running
+                .iter()
+                .any(|&(item, runs, _)| item == work && std::ptr::fn_addr_eq(runs, func))
         })?;
         let work = line.remove(place)?;
 
         // SAFETY: As above.
-        running.push((work, unsafe { (*work).func }));
+        running.push((work, unsafe { (*work).func }, sched::current()));
         Some(work)
     }
 
@@ -72,7 +76,8 @@ impl Works {
                 Some(place) => line.remove(place),
                 None => {
                     let mut running = self.running.borrow_mut();
-                    let place = running.iter().position(|&item| item == (work, func));
+                    let mine = |&(_, _, thread): &_| thread == sched::current();
+                    let place = running.iter().rposition(mine);
                     running.swap_remove(place.expect("what this worker runs"));
                     return;
                 }
@@ -101,6 +106,17 @@ pub fn cancel_work(work: *mut work_struct) -> bool {
 
     world::touch(work.addr());
     place.and_then(|place| line.remove(place)).is_some()
+}
+
+/// Called by code of a consumer, which may wait for what it allocates and queues: that may be at the address of
+/// what this worker runs, and be left to it, if that memory was freed.
+pub fn may_wait() {
+    // Its own do not change: the lock is not needed, and would only be one more thing to interleave.
+    for &(work, _, thread) in &*world::works().running.borrow() {
+        if thread == sched::current() {
+            world::touch(work.addr());
+        }
+    }
 }
 
 /// Does what a worker does: waits for an item, and runs it.

@@ -140,11 +140,13 @@ impl Job {
     }
 
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        workqueue::may_wait();
         let part = Self::of(task).parts.borrow_mut().0.take();
         part.expect("run once, and not after it was discarded")(context);
     }
 
     unsafe fn retire(task: NonNull<Task>, context: &Context<'_>) {
+        workqueue::may_wait();
         let (first, second) = {
             let mut parts = Self::of(task).parts.borrow_mut();
             (parts.0.is_none(), parts.1.take())
@@ -249,6 +251,23 @@ pub fn ordered() {
         worker.join();
     }
     workqueue::run_rest();
+    assert_eq!(log.get(), [0, 1]);
+    domain.end();
+}
+
+/// The same, with tasks that are queued by their own work items.
+pub fn ordered_placed() {
+    let domain = AsyncDomain::begin();
+    let log = Log::new();
+    for i in 0..2 {
+        let l = log.clone();
+        let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(i));
+        Job::submit_on(0, task, domain).unwrap();
+    }
+    let worker = sched::spawn(workqueue::run_one);
+
+    workqueue::run_one();
+    worker.join();
     assert_eq!(log.get(), [0, 1]);
     domain.end();
 }

@@ -53,6 +53,7 @@ pub const ALL: &[Scenario] = &[
     all("domain-end", domain::end),
     bounded("domain-visitor", 4, domain::visitor),
     all("domain-ordered", domain::ordered),
+    all("domain-ordered-placed", domain::ordered_placed),
     all("domain-ordered-behind-token", domain::ordered_behind_token),
     all("domain-ordered-before-detached", domain::ordered_before_detached),
     all("domain-item", domain::item),
