@@ -239,11 +239,21 @@ pub fn visitor() {
 
 /// Two ordered tasks, two workers: the in-order parts run in order, once, and see each other's work.
 pub fn ordered() {
+    ordered_on(ffi::NUMA_NO_NODE);
+}
+
+/// The same, with tasks that are queued by their own work items.
+pub fn ordered_placed() {
+    ordered_on(0);
+}
+
+fn ordered_on(node: c_int) {
     let domain = AsyncDomain::begin();
     let log = Log::new();
     for i in 0..2 {
         let l = log.clone();
-        Job::submit(Job::new(&Job::ORDERED, |_| (), move |_| l.add(i)), domain).unwrap();
+        let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(i));
+        Job::submit_on(node, task, domain).unwrap();
     }
     let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
 
@@ -251,23 +261,6 @@ pub fn ordered() {
         worker.join();
     }
     workqueue::run_rest();
-    assert_eq!(log.get(), [0, 1]);
-    domain.end();
-}
-
-/// The same, with tasks that are queued by their own work items.
-pub fn ordered_placed() {
-    let domain = AsyncDomain::begin();
-    let log = Log::new();
-    for i in 0..2 {
-        let l = log.clone();
-        let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(i));
-        Job::submit_on(0, task, domain).unwrap();
-    }
-    let worker = sched::spawn(workqueue::run_one);
-
-    workqueue::run_one();
-    worker.join();
     assert_eq!(log.get(), [0, 1]);
     domain.end();
 }
