@@ -51,10 +51,10 @@ fmt-check:
 .PHONY: doc
 ifeq ($(origin KDIR),file)
 doc:
-	@tools/doc
+	@tools/make/doc
 else
 doc: modules
-	@tools/doc $(KDIR) $(out)
+	@tools/make/doc $(KDIR) $(out)
 endif
 
 # What editors want to know.
@@ -72,62 +72,41 @@ clean:
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
 .PHONY: run timeline test bench faults unload torture model mutants matrix deb
-run:
-	@tools/run
-timeline:
-	@tools/timeline
-test:
-	@tools/test $(SUITE)
-bench:
-	@tools/bench-run
-faults:
-	@tools/faults-run
-unload:
-	@tools/unload-run $(CYCLES)
-
-torture:
-	@tools/torture-run $(KERNEL)
-model:
-	@tools/explore $(SCENARIO)
-mutants:
-	@tools/mutate $(MUTANTS)
-matrix:
-	@tools/matrix $(KERNELS)
-deb:
-	@tools/deb
+test: arguments = $(SUITE)
+unload: arguments = $(CYCLES)
+torture: arguments = $(KERNEL)
+model: arguments = $(SCENARIO)
+mutants: arguments = $(MUTANTS)
+matrix: arguments = $(KERNELS)
+run timeline test bench faults unload torture model mutants matrix deb:
+	@set -f; tools/make/$@ $(arguments)
 
 .PHONY: help
 help:
-	@echo 'Commands that need nothing but this checkout:'
-	@echo '  run              - Bring NVMe controllers up and down (NVME=8, 1 to 64) in a stock kernel in QEMU'
-	@echo '  timeline         - Record that by tracepoints and draw it (NVME=8, TRACE=file, OUT=dir, UPDATE=1: see tools/timeline)'
-	@echo '  test             - Run all tests there and in a debug kernel; SUITE=name for some'
-	@echo '  torture          - Torture the library there (MINUTES=10, CPUS=4, SEED=, PARAMETERS=), in the stock kernel'
-	@echo '                     or KERNEL=debug and others that tools/modules knows'
-	@echo '  faults           - Let allocations fail, and take workers and CPUs away'
-	@echo '  unload           - Unload modules with work in flight, CYCLES=1000 times'
-	@echo '  model            - Explore all interleavings of the wait queues and the order (SCENARIO=name)'
-	@echo '  mutants          - Break the library on purpose, and see that a test notices (MUTANTS=names)'
-	@echo '  bench            - Measure there, side by side with the kernel; WORKLOADS=abcdefghi SIZES=64,900'
-	@echo '                     REPEATS=5 CPUS=2 FREE=1 STRICT=1 BASELINE=file.json UPDATE=1 OUT=dir: see tools/bench-run'
-	@echo '  doc              - Make the manual and the reference in doc/, in HTML (with KDIR=, for that kernel)'
-	@echo '  matrix           - Build, load and test on all kernels; KERNELS="rt llvm" for some'
-	@echo '  deb              - Make a Debian package, which builds the library by DKMS (OUT=dir)'
+	@echo 'In kernels and a userland of their own, for which nothing needs to be there but this checkout:'
+	@echo '  run        Bring NVMe controllers up and down in QEMU (NVME=8: 1 to 64)'
+	@echo '  test       Run all tests (SUITE=name: one of them)'
+	@echo '  timeline   Record by tracepoints what run does, and draw it'
+	@echo '  bench      Measure side by side with what the kernel has'
+	@echo '  torture    Do everything at once for MINUTES=10 (KERNEL=debug: not in the stock kernel)'
+	@echo '  faults     Take memory, workers and CPUs away'
+	@echo '  unload     Unload modules with work in flight, CYCLES=1000 times'
+	@echo '  model      Explore all interleavings (SCENARIO=name: of one scenario)'
+	@echo '  mutants    Break the library on purpose; a test must notice (MUTANTS="names": some)'
+	@echo '  matrix     Build and test for every kernel (KERNELS="names": some)'
+	@echo '  doc        Make the manual and the reference, in doc/'
+	@echo '  deb        Make a Debian package, from which DKMS builds the library'
+	@echo 'More variables of NAME are at the top of tools/make/NAME.'
 	@echo ''
-	@echo 'Building for a kernel (KDIR=, by default that of the running one):'
-	@echo '  modules          - Build the library and the samples (default)'
-	@echo '  modules_install  - Install them, and what drivers need that use the library'
-	@echo '  clippy           - Build with clippy, warnings being errors'
-	@echo '  rust-project.json, compile_commands.json - Make them, for rust-analyzer and clangd'
-	@echo '  tools/install-into-tree SOURCE - Install library, suites and samples into the source tree of a kernel'
-	@echo '  clean            - Remove what was built'
-	@echo '  fmt, fmt-check   - Format the sources, or see whether they are'
-	@echo ''
-	@echo 'Variables:'
-	@echo '  KDIR=dir         - Build directory of the kernel to build for'
-	@echo '  O=dir            - Put what is built there'
-	@echo '  KUNIT=1          - Build the KUnit suites into the library (make test does)'
-	@echo '  SAMPLES=n        - Leave the samples out'
-	@echo '  V=1              - Show all commands'
-	@echo '  ARCH, LLVM, CLIPPY, INSTALL_MOD_PATH - As in the kernel'
-	@echo '  ALLOW_UNSUPPORTED_KERNEL=1 - Try a kernel other than: $(shell cat tools/supported-kernels)'
+	@echo 'For a kernel that is there (KDIR=its build directory, by default the running one'"'"'s):'
+	@echo '  modules, modules_install, clean, clippy, fmt, fmt-check, doc KDIR=...'
+	@echo '             As one expects; modules_install also installs what drivers need that use the library'
+	@echo '  rust-project.json, compile_commands.json'
+	@echo '             For rust-analyzer and clangd'
+	@echo '  O=dir      Put there what is built'
+	@echo '  KUNIT=1    Build the suites in; SAMPLES=n leaves the samples out'
+	@echo '  ARCH, LLVM, V, INSTALL_MOD_PATH'
+	@echo '             As in the kernel'
+	@echo '  ALLOW_UNSUPPORTED_KERNEL=1'
+	@echo '             Try a kernel other than: $(shell cat tools/supported-kernels)'
+	@echo 'tools/install-into-tree SOURCE installs all into the source tree of a kernel.'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How Sphinx makes the manual; tools/doc runs it, and says where the reference and the kernel's source are."""
+"""How Sphinx makes the manual; tools/make/doc runs it, and says where the reference and the kernel's source are."""
 
 import os
 import re
