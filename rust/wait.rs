@@ -65,9 +65,10 @@
 mod entry;
 mod filter;
 mod head;
+#[cfg(CONFIG_DEBUG_FS)]
+mod inspect;
 mod mode;
 mod sleep;
-mod trace;
 mod waker;
 
 pub use filter::{
@@ -77,13 +78,13 @@ pub use filter::{
     Sorted,
     Verdict, //
 };
-#[cfg(CONFIG_DEBUG_FS)]
-pub(crate) use head::Waiter;
 pub use head::{
     Counts,
     Locked,
     WaitQueue, //
 };
+#[cfg(CONFIG_DEBUG_FS)]
+pub(crate) use inspect::Waiter;
 pub use mode::WaitMode;
 pub(crate) use waker::Waiting;
 

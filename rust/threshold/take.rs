@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How consumers take events out of a completion ring.
+//! The filter of a completion ring's waiters, and the state that they take events out of.
 
-use super::ring::{
-    CompletionRing,
-    State, //
-};
-use crate::{
-    errno::ESHUTDOWN,
-    wait::{
-        Fifo,
-        Filter,
-        Verdict,
-        WaitMode, //
-    },
+use super::buffer::Buffer;
+use crate::wait::{
+    Fifo,
+    Filter,
+    Verdict, //
 };
 use core::cmp;
-use kernel::{
-    prelude::*,
-    time::Jiffies, //
-};
+
+/// What the lock of a completion ring protects.
+pub(super) struct State<T: Copy> {
+    /// The events that nobody has been given.
+    pub(super) events: Buffer<T>,
+    /// No waiter needs fewer events than this. May be lower than what any of them needs.
+    pub(super) least: usize,
+    pub(super) closed: bool,
+}
 
 /// Waits until `min_nr` events are there, or the ring is closed, and takes up to `nr`.
 ///
@@ -35,6 +33,28 @@ pub(super) struct Take<T> {
     buffer: *mut T,
     nr: usize,
     taken: usize,
+}
+
+impl<T> Take<T> {
+    /// Makes the filter of a waiter for `min_nr` events, of which it takes up to `nr`.
+    ///
+    /// # Safety
+    ///
+    /// While the filter is in a queue, `buffer` must be valid for writing `nr` events, and nobody else use it.
+    pub(super) unsafe fn new(min_nr: usize, buffer: *mut T, nr: usize) -> Self {
+        // INVARIANT: The caller promises all of it.
+        Self {
+            min_nr,
+            buffer,
+            nr,
+            taken: 0,
+        }
+    }
+
+    /// How many events the waiter has been given.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
 }
 
 // SAFETY: The buffer is borrowed exclusively by the one who waits, and written by whoever wakes:
@@ -76,131 +96,8 @@ impl<T: Copy + Send> Filter for Take<T> {
     }
 }
 
-impl<T: Copy + Send> CompletionRing<T> {
-    /// Waits for at least `min_nr` events and takes up to `events.len()`, the oldest first, each
-    /// once; returns how many.
-    ///
-    /// Fewer than `min_nr` are returned only if the wait ended before they were there: by a signal
-    /// or the end of the time that `mode` allows for, or because the ring was closed. If `min_nr`
-    /// is 0, then this takes what is there, perhaps nothing, and does not sleep.
-    ///
-    /// What a producer did before it posted an event is visible to the one who took it.
-    ///
-    /// # Errors
-    ///
-    /// - `EINVAL`: `min_nr` is above `events.len()` or the ring's capacity.
-    /// - `ERESTARTSYS`: a signal came that `mode` allows for, and there is no event.
-    /// - `ETIMEDOUT`: the time that `mode` allows for is over, and there is no event.
-    /// - `ESHUTDOWN`: the ring is closed, and there is no event.
-    ///
-    /// # Context
-    ///
-    /// Process context; may sleep.
-    ///
-    /// Source: `read_events()` in [`fs/aio.c`](srctree/fs/aio.c)
-    pub fn wait(&self, events: &mut [T], min_nr: usize, mode: WaitMode) -> Result<usize> {
-        if min_nr > cmp::min(events.len(), self.capacity) {
-            return Err(EINVAL);
-        }
-
-        let nr = events.len();
-        let buffer = events.as_mut_ptr();
-        let mut taken = 0;
-        let granted = self.queue.wait_granted(mode, |state| {
-            if state.events.len() < min_nr && !state.closed {
-                state.least = cmp::min(state.least, min_nr);
-                // INVARIANT: `events` is borrowed for longer than the filter is in the queue. (Of
-                // the ring: it is not closed, and this waiter needs more than there is.)
-                return Ok(Some(Take {
-                    min_nr,
-                    buffer,
-                    nr,
-                    taken: 0,
-                }));
-            }
-            // SAFETY: It is the slice's own memory.
-            taken = unsafe { state.events.pop_into(buffer, nr) };
-            if taken == 0 && state.closed {
-                Err(ESHUTDOWN)
-            } else {
-                Ok(None)
-            }
-        });
-
-        match granted {
-            Ok(None) => Ok(taken),
-            // The ring was closed, and those before us had what there was.
-            Ok(Some(Take { taken: 0, .. })) => Err(ESHUTDOWN),
-            Ok(Some(take)) => Ok(take.taken),
-            // The wait has ended before its time: with what there is.
-            Err(e) => {
-                let taken = self.queue.with(|state| {
-                    // SAFETY: As above. The filter is not in the queue any more.
-                    unsafe { state.events.pop_into(buffer, nr) }
-                });
-                if taken == 0 {
-                    Err(e)
-                } else {
-                    Ok(taken)
-                }
-            }
-        }
-    }
-
-    /// As [`wait`](Self::wait), but content with one event once `min_wait` jiffies are over.
-    ///
-    /// Within that time the wait is for `min_nr` events, to take many at once when they come
-    /// quickly; after it for one, to keep none waiting when they come slowly. The time that `mode`
-    /// allows for begins with the call, and includes `min_wait`. If `min_wait` is 0, then there is no
-    /// minimum wait: this is [`wait`](Self::wait).
-    ///
-    /// A consumer whose minimum wait ends without an event runs once, to say that it is content
-    /// with one now, and goes to the end of the queue.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::{new_completion_ring, WaitMode};
-    /// use kernel::time::msecs_to_jiffies;
-    ///
-    /// let ring = KBox::pin_init(new_completion_ring!(64, GFP_KERNEL, "answers"), GFP_KERNEL)?;
-    /// ring.post(17)?;
-    ///
-    /// // Four, or after 10 ms one.
-    /// let mut answers = [0; 8];
-    /// let nr = ring.wait_min(&mut answers, 4, msecs_to_jiffies(10), WaitMode::KILLABLE)?;
-    /// assert_eq!(nr, 1);
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// Errors and context are those of [`wait`](Self::wait).
-    ///
-    /// Source: `io_cqring_wait()` in [`io_uring/wait.c`](srctree/io_uring/wait.c), whose wait,
-    /// other than this one, ends with the minimum wait if there is no other limit.
-    pub fn wait_min(
-        &self,
-        events: &mut [T],
-        min_nr: usize,
-        min_wait: Jiffies,
-        mode: WaitMode,
-    ) -> Result<usize> {
-        let left = match mode.time_limit() {
-            _ if min_wait == 0 => return self.wait(events, min_nr, mode),
-            Some(limit) if limit <= min_wait => return self.wait(events, min_nr, mode),
-            Some(limit) => mode.timeout(limit - min_wait),
-            None => mode,
-        };
-
-        // A wait that times out takes what there is, if only one.
-        match self.wait(events, min_nr, mode.timeout(min_wait)) {
-            Err(e) if e == ETIMEDOUT => self.wait(events, cmp::min(min_nr, 1), left),
-            ret => ret,
-        }
-    }
-}
-
 #[cfg(ASYNC_DOMAIN_KUNIT)]
-#[kunit_tests(async_domain_completion_wait)]
+#[kernel::prelude::kunit_tests(async_domain_completion_wait)]
 mod tests {
     use super::*;
     use crate::{
@@ -210,9 +107,14 @@ mod tests {
             settle,
             Thread, //
         },
-        wait::Counts,
+        threshold::CompletionRing,
+        wait::{
+            Counts,
+            WaitMode, //
+        },
     };
     use kernel::{
+        prelude::*,
         sync::Arc,
         time::msecs_to_jiffies, //
     };

@@ -2,11 +2,6 @@
 
 //! The queue: `struct wait_queue_head` with data under its lock and waiters with filters.
 
-#[cfg(CONFIG_DEBUG_FS)]
-use super::{
-    entry::Entry,
-    waker::WakerEntry, //
-};
 use super::{
     entry::Walk,
     Filter, //
@@ -267,17 +262,8 @@ impl<T, F: Filter> WaitQueue<T, F> {
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Locked<'a, T, F: Filter> {
-    queue: &'a WaitQueue<T, F>,
+    pub(super) queue: &'a WaitQueue<T, F>,
     _not_send: NotThreadSafe,
-}
-
-/// Who waits in a [`WaitQueue`], as seen under its lock.
-#[cfg(CONFIG_DEBUG_FS)]
-pub(crate) enum Waiter<'a> {
-    /// A thread, which is valid: it cannot return before its entry has been unlinked.
-    Thread(*mut ffi::task_struct),
-    /// A future that is polled by whoever has this waker.
-    Future(&'a core::task::Waker),
 }
 
 impl<T, F: Filter> Locked<'_, T, F> {
@@ -335,28 +321,6 @@ impl<T, F: Filter> Locked<'_, T, F> {
         counts.wakeups = counts.wakeups.wrapping_add(woken);
         counts.skipped = counts.skipped.wrapping_add(skipped);
         woken
-    }
-
-    /// Calls `f` with the filter of each waiter, in the queue's order, and with who it is. Under the
-    /// lock: what it says of a waiter holds for as long.
-    #[cfg(CONFIG_DEBUG_FS)]
-    pub(crate) fn for_each_waiter(&self, mut f: impl FnMut(&F, Waiter<'_>)) {
-        let f = |entry: *const Entry<F>| {
-            // SAFETY: The entry is linked, and the lock is held, so that it stays as it is.
-            let (thread, filter) = unsafe { ((*entry).wait.private, (*entry).linked_filter()) };
-            let waiter = if thread.is_null() {
-                // SAFETY: By the invariant of `Entry`. A linked one has a waker, which nobody changes
-                // while the lock is held.
-                Waiter::Future(unsafe { &(*entry.cast::<WakerEntry<F>>()).waker })
-            } else {
-                Waiter::Thread(thread.cast())
-            };
-
-            f(filter, waiter);
-        };
-
-        // SAFETY: The lock is held. By the type invariant all entries are of type `Entry<F>`.
-        unsafe { Entry::<F>::for_each(self.queue.head.get(), f) }
     }
 
     /// What has happened on this queue so far.

@@ -3,8 +3,12 @@
 //! Waiting: the one function in whose frame a wait entry lives.
 
 use super::{
-    entry::Entry,
-    trace,
+    entry::{
+        wait_gone,
+        wait_queue,
+        wait_vain,
+        Entry, //
+    },
     Filter,
     Locked,
     WaitMode,
@@ -117,7 +121,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
             unsafe {
                 entry.write(Entry::new(filter));
                 Entry::link(entry, self.head.get());
-                trace::wait_queue::<F>(self.head.get(), Entry::wait(entry));
+                wait_queue::<F>(self.head.get(), Entry::wait(entry));
             }
             locked.counts_mut().waits += 1;
             // Set before the lock is dropped, so that a waker that finds the entry also finds a
@@ -170,15 +174,15 @@ impl<T, F: Filter> WaitQueue<T, F> {
                     }
                     if ffi::signal_pending_state(mode.state) {
                         ffi::list_del_init(list);
-                        trace::wait_gone::<F>(self.head.get(), entry);
+                        wait_gone::<F>(self.head.get(), entry);
                         return Some(Err(ERESTARTSYS));
                     }
                     if left == 0 {
                         ffi::list_del_init(list);
-                        trace::wait_gone::<F>(self.head.get(), entry);
+                        wait_gone::<F>(self.head.get(), entry);
                         return Some(Err(ETIMEDOUT));
                     }
-                    trace::wait_vain::<F>(self.head.get(), entry);
+                    wait_vain::<F>(self.head.get(), entry);
                     locked.counts_mut().vain += 1;
                     ffi::set_current_state(mode.state);
                 }

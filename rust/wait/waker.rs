@@ -10,8 +10,11 @@
 //! touches again.
 
 use super::{
-    entry::Entry,
-    trace,
+    entry::{
+        wait_gone,
+        wait_queue,
+        Entry, //
+    },
     Filter,
     Locked,
     WaitQueue, //
@@ -186,7 +189,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
                 (&raw mut (*entry).entry).write(Entry::with_function::<WakerEntry<F>>(filter));
                 // INVARIANT: There is a waker.
                 Entry::<F>::link(entry.cast(), self.queue.head.get());
-                trace::wait_queue::<F>(self.queue.head.get(), entry.cast());
+                wait_queue::<F>(self.queue.head.get(), entry.cast());
             }
             locked.counts_mut().waits += 1;
             Ok(true)
@@ -263,7 +266,7 @@ impl<T, F: Filter> Drop for Waiting<'_, T, F> {
                 self.queue.with(|_| {
                     if (*list).next != list {
                         ffi::list_del_init(list);
-                        trace::wait_gone::<F>(self.queue.head.get(), self.entry.get().cast());
+                        wait_gone::<F>(self.queue.head.get(), self.entry.get().cast());
                     }
                 });
             }

@@ -12,8 +12,6 @@ mod head;
 mod mode;
 #[path = "../../../rust/wait/sleep.rs"]
 mod sleep;
-#[path = "../../../rust/wait/trace.rs"]
-mod trace;
 #[path = "../../../rust/wait/waker.rs"]
 mod waker;
 
