@@ -14,6 +14,7 @@
 //! Imports point down only: `domain` stands on `wait` and `queue`, and these on `ffi`, which alone
 //! names the kernel's C bindings.
 
+#[cfg(MODULE)]
 use kernel::prelude::*;
 
 #[cfg(not(MODULE))]
@@ -24,6 +25,7 @@ mod ffi;
 pub mod keyed;
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 mod kunit;
+mod module;
 mod queue;
 pub mod threshold;
 mod trace;
@@ -51,57 +53,13 @@ pub use wait::WaitMode;
 use builtin::__LOG_PREFIX;
 
 #[cfg(MODULE)]
+use module::AsyncDomainModule;
+
+#[cfg(MODULE)]
 module! {
     type: AsyncDomainModule,
     name: "async_domain",
     authors: ["The async_domain developers"],
     description: "Filtered wait queues and async domains for Rust drivers",
     license: "GPL",
-}
-
-/// What the loaded module owns. Dropped in this order.
-struct AsyncDomainModule {
-    #[cfg(CONFIG_DEBUG_FS)]
-    _debugfs: domain::DebugFs,
-    _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
-    _devices: domain::Devices,
-    _tasks: queue::Queue,
-    _polls: queue::Queue,
-    _retirement: queue::Queue,
-    #[cfg(CONFIG_PREEMPT_RT)]
-    _leftovers: queue::Queue,
-    _shared: keyed::SharedTable,
-    _last_steps: domain::LastSteps,
-}
-
-impl AsyncDomainModule {
-    /// Makes everything ready; fails with `ENOMEM`.
-    ///
-    /// # Safety
-    ///
-    /// This must be called once, before anything else of this crate is used.
-    unsafe fn new() -> Result<Self> {
-        Ok(Self {
-            // SAFETY: Called once, by the caller's promise.
-            _devices: unsafe { domain::Devices::new() },
-            _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
-            _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
-            _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,
-            #[cfg(CONFIG_PREEMPT_RT)]
-            _leftovers: queue::Queue::new(&queue::LEFTOVERS, c"async_domain_leftovers")?,
-            _shared: keyed::SharedTable::new()?,
-            _last_steps: domain::LastSteps::new(),
-            _notifier: ffi::ModuleNotifier::new()?,
-            #[cfg(CONFIG_DEBUG_FS)]
-            _debugfs: domain::DebugFs::new(),
-        })
-    }
-}
-
-#[cfg(MODULE)]
-impl kernel::Module for AsyncDomainModule {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: This is the init function, which is called once. Consumers are loaded after it.
-        unsafe { Self::new() }
-    }
 }

@@ -2,7 +2,7 @@
 
 //! The library as a part of the kernel, where it is no module. See also `builtin.c`.
 
-use crate::AsyncDomainModule;
+use crate::module::AsyncDomainModule;
 use core::mem::ManuallyDrop;
 use kernel::prelude::*;
 

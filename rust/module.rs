@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the library sets up when it is loaded, and takes down when it goes.
+
+use crate::{
+    domain,
+    ffi,
+    keyed,
+    queue, //
+};
+use kernel::prelude::*;
+
+/// What the loaded module owns. Dropped in this order.
+pub(crate) struct AsyncDomainModule {
+    #[cfg(CONFIG_DEBUG_FS)]
+    _debugfs: domain::DebugFs,
+    _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
+    _devices: domain::Devices,
+    _tasks: queue::Queue,
+    _polls: queue::Queue,
+    _retirement: queue::Queue,
+    #[cfg(CONFIG_PREEMPT_RT)]
+    _leftovers: queue::Queue,
+    _shared: keyed::SharedTable,
+    _last_steps: domain::LastSteps,
+}
+
+impl AsyncDomainModule {
+    /// Makes everything ready; fails with `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// This must be called once, before anything else of this crate is used.
+    pub(crate) unsafe fn new() -> Result<Self> {
+        Ok(Self {
+            // SAFETY: Called once, by the caller's promise.
+            _devices: unsafe { domain::Devices::new() },
+            _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
+            _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
+            _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,
+            #[cfg(CONFIG_PREEMPT_RT)]
+            _leftovers: queue::Queue::new(&queue::LEFTOVERS, c"async_domain_leftovers")?,
+            _shared: keyed::SharedTable::new()?,
+            _last_steps: domain::LastSteps::new(),
+            _notifier: ffi::ModuleNotifier::new()?,
+            #[cfg(CONFIG_DEBUG_FS)]
+            _debugfs: domain::DebugFs::new(),
+        })
+    }
+}
+
+#[cfg(MODULE)]
+impl kernel::Module for AsyncDomainModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: This is the init function, which is called once. Consumers are loaded after it.
+        unsafe { Self::new() }
+    }
+}
