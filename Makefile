@@ -24,9 +24,16 @@ sources = $(filter-out %_generated.rs,$(wildcard rust/*.rs $(foreach dir,rust sa
 modules: check-kernel
 	+@$(kbuild) --no-print-directory modules
 
-.PHONY: check-kernel
-check-kernel:
-	@tools/check-kernel $(KDIR)
+# A word of the shell.
+quote = '$(subst ','\'',$(1))'
+
+.PHONY: check-kernel check-path
+check-kernel: check-path
+	@tools/check-kernel $(call quote,$(KDIR))
+check-path:
+	@tools/lib/plain-path $(call quote,$(CURDIR)) $(call quote,$(O)) || { echo "async_domain: a kernel's build takes no" \
+		"directory with spaces or special characters in its name: move $$(pwd) ('make run' and 'make test' work there," \
+		"too: they build a copy)" >&2; exit 1; }
 
 .PHONY: modules_install
 # (A packaged kernel has no key to sign with.)
@@ -37,7 +44,7 @@ modules_install: check-kernel
 
 .PHONY: clippy
 clippy: check-kernel
-	@rm -f $(out)/rust/async_domain.o $(out)/samples/*.o $(out)/tools/torture/*.o $(out)/tools/bench/*.o
+	@rm -f $(addprefix $(out)/,rust/async_domain.o samples/*.o tools/torture/*.o tools/bench/*.o)
 	+@$(kbuild) --no-print-directory CLIPPY=1 KRUSTFLAGS=-Dwarnings \
 		$(if $(wildcard $(KDIR)/.clippy.toml),CLIPPY_CONF_DIR=$(realpath $(KDIR))) modules
 
@@ -65,7 +72,7 @@ rust-project.json: modules
 	@tools/rust-project $(KDIR) $(out)
 
 .PHONY: clean
-clean:
+clean: check-path
 	@if [ -e $(KDIR)/Makefile ]; then $(kbuild) --no-print-directory clean; fi
 	@rm -rf doc rust/bindings/bindgen_flags.mk
 

@@ -3,7 +3,7 @@
 
 import os
 
-os.environ.setdefault("MPLCONFIGDIR", os.path.join(os.environ.get("BENCH_DIRECTORY", "/tmp"), ".matplotlib"))
+os.environ.setdefault("MPLCONFIGDIR", "/tmp/.matplotlib")
 
 import matplotlib
 
