@@ -49,6 +49,14 @@ pub use domain::{
 };
 pub use wait::WaitMode;
 
+/// For the exported macros. They name crates by these paths, since `::core` and `::kernel` mean in a consumer what
+/// it says they do (`extern crate self as core`); and they expand nothing of the caller's inside `unsafe`.
+#[doc(hidden)]
+pub mod __private {
+    pub use core;
+    pub use kernel;
+}
+
 #[cfg(not(MODULE))]
 use builtin::__LOG_PREFIX;
 

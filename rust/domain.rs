@@ -497,8 +497,11 @@ macro_rules! new_async_domain {
     };
     (@ [$($name:literal)?] $exclusive:literal) => {
         $crate::AsyncDomain::new(
-            ::kernel::optional_name!($($name)?),
-            [::kernel::static_lock_class!(), ::kernel::static_lock_class!()],
+            $crate::__private::kernel::optional_name!($($name)?),
+            [
+                $crate::__private::kernel::static_lock_class!(),
+                $crate::__private::kernel::static_lock_class!(),
+            ],
             $exclusive,
         )
     };

@@ -64,8 +64,8 @@ macro_rules! new_wait_table {
         $crate::keyed::WaitTable::new(
             $buckets,
             $flags,
-            ::kernel::optional_name!($($name)?),
-            ::kernel::static_lock_class!(),
+            $crate::__private::kernel::optional_name!($($name)?),
+            $crate::__private::kernel::static_lock_class!(),
         )
     };
 }

@@ -40,8 +40,8 @@ pub use ring::CompletionRing;
 macro_rules! new_event_counter {
     ($($name:literal)? $(,)?) => {
         $crate::threshold::EventCounter::new(
-            ::kernel::optional_name!($($name)?),
-            ::kernel::static_lock_class!(),
+            $crate::__private::kernel::optional_name!($($name)?),
+            $crate::__private::kernel::static_lock_class!(),
         )
     };
 }
@@ -54,8 +54,8 @@ macro_rules! new_completion_ring {
         $crate::threshold::CompletionRing::new(
             $capacity,
             $flags,
-            ::kernel::optional_name!($($name)?),
-            ::kernel::static_lock_class!(),
+            $crate::__private::kernel::optional_name!($($name)?),
+            $crate::__private::kernel::static_lock_class!(),
         )
     };
 }

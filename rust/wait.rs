@@ -94,8 +94,8 @@ macro_rules! new_wait_queue {
     ($data:expr $(, $name:literal)? $(,)?) => {
         $crate::wait::WaitQueue::new(
             $data,
-            ::kernel::optional_name!($($name)?),
-            ::kernel::static_lock_class!(),
+            $crate::__private::kernel::optional_name!($($name)?),
+            $crate::__private::kernel::static_lock_class!(),
         )
     };
 }

@@ -158,17 +158,24 @@ macro_rules! static_domain {
     (@ [$(#[$attr:meta])*] [$vis:vis] $name:ident $exclusive:literal) => {
         $(#[$attr])*
         $vis static $name: $crate::StaticDomain = {
-            fn keys() -> [::core::pin::Pin<&'static ::kernel::sync::LockClassKey>; 2] {
-                [::kernel::static_lock_class!(), ::kernel::static_lock_class!()]
+            const NAME: &$crate::__private::kernel::str::CStr = $crate::__private::kernel::c_str!(
+                $crate::__private::core::stringify!($name)
+            );
+            const EXCLUSIVE: bool = $exclusive;
+
+            fn keys() -> [
+                $crate::__private::core::pin::Pin<
+                    &'static $crate::__private::kernel::sync::LockClassKey
+                >; 2
+            ] {
+                [
+                    $crate::__private::kernel::static_lock_class!(),
+                    $crate::__private::kernel::static_lock_class!(),
+                ]
             }
+
             // SAFETY: This is the initial value of a static.
-            unsafe {
-                $crate::StaticDomain::new(
-                    ::kernel::c_str!(::core::stringify!($name)),
-                    $exclusive,
-                    keys,
-                )
-            }
+            unsafe { $crate::StaticDomain::new(NAME, EXCLUSIVE, keys) }
         };
     };
 }

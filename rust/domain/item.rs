@@ -112,19 +112,14 @@ pub unsafe trait HasTask<T: ?Sized, const ID: u64 = 0>: Sized {
 #[macro_export]
 macro_rules! impl_has_task {
     ($(impl HasTask<Self $(, $id:tt)?> for $self:ty { self.$field:ident })*) => {$(
-        // SAFETY: This compiles only if the field has the right type.
-        unsafe impl $crate::domain::HasTask<$self $(, $id)?> for $self {
+        // SAFETY: `OFFSET` is that of a field of `Self`, and this compiles only if the field is a header
+        // for `Self`: a raw pointer to it is not coerced to one to anything else.
+        unsafe impl $crate::domain::HasTask<Self $(, $id)?> for $self {
             const OFFSET: usize = {
-                const fn is_header(
-                    this: *const $self,
-                ) -> *const $crate::domain::TaskHeader<$self $(, $id)?> {
-                    // SAFETY: The pointer is valid, if not initialised, at its one use below.
-                    unsafe { &raw const (*this).$field }
-                }
-                let memory = ::core::mem::MaybeUninit::<$self>::uninit();
-                let _ = is_header(memory.as_ptr());
+                let _: fn(&Self) -> *const $crate::domain::TaskHeader<Self $(, $id)?> =
+                    |this| &raw const this.$field;
 
-                ::core::mem::offset_of!($self, $field)
+                $crate::__private::core::mem::offset_of!(Self, $field)
             };
         }
     )*};
