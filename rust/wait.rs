@@ -86,6 +86,7 @@ pub use head::{
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) use inspect::Waiter;
 pub use mode::WaitMode;
+pub(crate) use sleep::assert_can_sleep;
 pub(crate) use waker::Waiting;
 
 /// Creates a [`WaitQueue`] initialiser with the given data, name and a newly-created lock class.

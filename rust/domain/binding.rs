@@ -34,7 +34,8 @@ use crate::{
         EOPNOTSUPP,
         ESHUTDOWN, //
     },
-    ffi, //
+    ffi,
+    wait::assert_can_sleep, //
 };
 use core::ptr::{
     self,
@@ -201,8 +202,10 @@ impl Binding {
         &self.device
     }
 
-    /// Closes the domain and waits for its tasks, unless the caller is one of them.
+    /// Closes the domain and waits for its tasks, unless the caller is one of them. Panics in an interrupt, also if
+    /// there is no task: the list's lock sleeps, and so does what a binding owns when it is dropped.
     pub(super) fn close(&self) {
+        assert_can_sleep();
         self.domain.close();
         if self.domain.synchronize_full().is_ok() {
             self.remove();

@@ -164,7 +164,8 @@ impl Deref for DeviceDomain {
 }
 
 impl Drop for DeviceDomain {
-    /// Refuses new tasks and waits for the others; may sleep.
+    /// Refuses new tasks and waits for the others. Must be done in process context; may sleep. In an interrupt, the
+    /// kernel panics.
     ///
     /// A task that drops the handle of its own domain does not wait. The end of the binding does.
     fn drop(&mut self) {

@@ -216,7 +216,8 @@ impl AsyncDomain {
     ///
     /// # Context
     ///
-    /// Process context; may sleep. May be called by a task of the same domain.
+    /// Process context; may sleep. May be called by a task of the same domain. An interrupt that would have to wait
+    /// for the tasks panics.
     #[inline(always)]
     pub fn scope<'env, F, R>(&self, f: F) -> R
     where

@@ -20,6 +20,16 @@ use kernel::{
     task::might_sleep, //
 };
 
+/// Panics in an interrupt, which cannot sleep. To try it would switch away from the thread that it has interrupted,
+/// or from the idle one, and have the stack of interrupts used again.
+#[inline]
+pub(crate) fn assert_can_sleep() {
+    // SAFETY: It may always be called.
+    if !unsafe { ffi::in_task() } {
+        panic!("an interrupt waits, and cannot");
+    }
+}
+
 impl<T, F: Filter> WaitQueue<T, F> {
     /// Sleeps until a waker finds the filter satisfied that `check` answers with.
     ///
@@ -36,7 +46,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
     ///
     /// # Context
     ///
-    /// Process context; may sleep. The lock must not be held.
+    /// Process context; may sleep. The lock must not be held. An interrupt that would have to sleep panics.
     pub fn wait(
         &self,
         mode: WaitMode,
@@ -114,6 +124,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
             if mode.timeout == 0 {
                 return Err(ETIMEDOUT);
             }
+            assert_can_sleep();
 
             // SAFETY: The entry is valid for writing, and unlinked. It stays in place until
             // `sleep` has seen it unlinked. The lock is held; by the type invariant the head holds
