@@ -14,8 +14,9 @@
 //! - A domain that is made after the notification would be missed: in the driver's `remove()`, or in the
 //!   destructor of its private data. The driver core says by the state of the device's links that
 //!   the device is being unbound, before it notifies; domains are refused then. A failed probe says so
-//!   a little later than it notifies. That window is closed by a device-managed action for domains that
-//!   are made while the device is being probed.
+//!   a little later than it notifies. That window is closed by a device-managed action for each domain that
+//!   is made while the device is being probed, which ends this domain and no other: the driver core also
+//!   runs an action that it could not register.
 //! - With `CONFIG_DEBUG_TEST_DRIVER_REMOVE`, a test of the driver core, drivers are removed once without
 //!   a notification: domains are refused for drivers that are tested so.
 //! - A task that unbinds its own device would have the notification wait for the task itself. It does,
@@ -50,6 +51,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         global_lock,
         Arc,
         LockClassKey, //
@@ -74,7 +79,12 @@ pub(super) struct Binding {
     task_key: LockClassKey,
     device: ARef<Device>,
     bus: Bus,
+    /// Tells it from all others there are, and were.
+    number: u64,
 }
+
+/// The number of the last one.
+static LAST_NUMBER: Atomic<u64> = Atomic::new(0);
 
 /// The address of a bus; only compared, or given to the kernel, which compares it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,22 +116,20 @@ struct Unbinding;
 
 impl ffi::BindingEnds for Unbinding {
     fn binding_ends(device: *mut ffi::device) {
-        close_and_wait(device);
+        close_and_wait(|binding| ptr::eq(raw(&binding.device), device));
     }
 }
 
-/// Closes the domains of a device whose binding ends, and waits for their tasks.
-fn close_and_wait(device: *mut ffi::device) {
-    let is_of = |binding: &Arc<Binding>| ptr::eq(raw(&binding.device), device);
-
+/// Closes the domains that end, with the binding of their device, and waits for their tasks.
+fn close_and_wait(ends: impl Fn(&Binding) -> bool) {
     // As long as there are any: one of the tasks may have made another domain.
     loop {
         let next = {
             let domains = DOMAINS.lock();
-            let of_device = || domains.iter().filter(|binding| is_of(binding));
+            let ending = || domains.iter().filter(|binding| ends(binding));
 
-            of_device().for_each(|binding| binding.domain.close());
-            of_device().next().cloned()
+            ending().for_each(|binding| binding.domain.close());
+            ending().next().cloned()
         };
         let Some(binding) = next else {
             return;
@@ -139,6 +147,15 @@ impl Binding {
     /// Makes a domain for a bound device; see [`DeviceDomain::new`](super::DeviceDomain::new).
     #[inline(never)]
     pub(super) fn new(dev: &Device<Bound>) -> Result<Arc<Self>> {
+        Self::with_action(dev, |action| devres::register(dev, action, GFP_KERNEL))
+    }
+
+    /// Makes a domain for a bound device, with a function that registers a device-managed action, and drops it
+    /// if it cannot.
+    pub(super) fn with_action(
+        dev: &Device<Bound>,
+        register: impl FnOnce(AtRelease) -> Result,
+    ) -> Result<Arc<Self>> {
         // SAFETY: The device is valid.
         let bus = Bus(unsafe { ffi::dev_bus(raw(dev)) });
         if bus.0.is_null() {
@@ -167,11 +184,10 @@ impl Binding {
         // If the binding has begun to end, then either it has been notified after we have entered the
         // list, or we see it here: whoever notifies takes the list's lock as well.
         if matches!(this.check_binding()?, State::Probing) {
-            let action = AtRelease {
-                device: raw(dev),
+            register(AtRelease {
+                number: this.number,
                 _own: OwnRef::new()?,
-            };
-            devres::register(dev, action, GFP_KERNEL)?;
+            })?;
             // Not too late for that either: the state changes before resources are released.
             this.check_binding()?;
         }
@@ -226,6 +242,7 @@ impl Binding {
             try_pin_init!(&this in Self {
                 device,
                 bus,
+                number: LAST_NUMBER.fetch_add(1, Relaxed) + 1,
                 lock_key <- LockClassKey::new_dynamic(),
                 task_key <- LockClassKey::new_dynamic(),
                 // SAFETY: The keys are initialised by now, pinned, and dropped after the domain, which
@@ -281,19 +298,18 @@ enum State {
     Bound,
 }
 
-/// A device-managed action.
-struct AtRelease {
-    device: *mut ffi::device,
+/// A device-managed action: ends one domain.
+///
+/// It does not share in the domain, which is gone when its handle is dropped.
+pub(super) struct AtRelease {
+    number: u64,
     // Dropped last: it is our code that the driver core calls.
     _own: OwnRef,
 }
 
-// SAFETY: The device is compared only.
-unsafe impl Send for AtRelease {}
-
 impl Drop for AtRelease {
     fn drop(&mut self) {
-        close_and_wait(self.device);
+        close_and_wait(|binding| binding.number == self.number);
     }
 }
 

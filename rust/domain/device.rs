@@ -512,6 +512,41 @@ mod tests {
         assert!(!binding::is_listed(|_| true));
     }
 
+    /// A driver whose second domain's action cannot be registered. Its first domain is none the worse.
+    struct LacksMemory;
+
+    impl ffi::FauxDriver for LacksMemory {
+        fn probe(device: *mut ffi::device) -> c_int {
+            // SAFETY: The device is bound while it is probed.
+            let dev = unsafe { as_bound(device) };
+            let probe = || -> Result {
+                let first = DeviceDomain::new(dev)?;
+                // As `devm_add_action_or_reset()` does without memory.
+                let second = binding::Binding::with_action(dev, |action| {
+                    drop(action);
+                    Err(ENOMEM)
+                });
+
+                assert!(matches!(second, Err(e) if e == ENOMEM));
+                assert!(in_list(&first));
+                assert!(!binding::is_listed(|other| !ptr::eq(other, &*first.0)));
+                first.schedule(|_, _| SEEN.store(1, Relaxed), GFP_KERNEL)?;
+                Ok(())
+            };
+            probe().map_or_else(|e| e.to_errno(), |()| 0)
+        }
+
+        fn remove(_device: *mut ffi::device) {}
+    }
+
+    #[test]
+    fn a_domain_that_cannot_be_made_leaves_others_alone() -> Result {
+        SEEN.store(0, Relaxed);
+        drop(FauxDevice::new::<LacksMemory>(c"async_domain_kunit")?);
+        assert_eq!(SEEN.load(Relaxed), 1);
+        Ok(())
+    }
+
     /// A driver that makes a domain in its probe, and tries it again when it is removed.
     struct Late;
 
