@@ -85,13 +85,14 @@ mod synchronize;
 mod task;
 mod token;
 mod trace;
+mod unload;
 mod worker_id;
 
 pub(crate) use binding::Devices;
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) use debugfs::DebugFs;
 pub(crate) use own::LastSteps;
-pub(crate) use registry::OwnerGone;
+pub(crate) use unload::OwnerGone;
 
 pub use context::Context;
 pub use cookie::Cookie;

@@ -42,6 +42,8 @@ pub(crate) use kernel::bindings::{
     lockdep_map,
     module,
     module_put,
+    module_refcount,
+    module_state,
     module_state_MODULE_STATE_COMING,
     module_state_MODULE_STATE_LIVE,
     queue_work_node,
@@ -65,10 +67,7 @@ pub(crate) use kernel::bindings::{
 pub(crate) use kernel::bindings::tracepoint;
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
-pub(crate) use kernel::bindings::{
-    module_refcount,
-    workqueue_set_max_active, //
-};
+pub(crate) use kernel::bindings::workqueue_set_max_active;
 
 pub(crate) use generated::*;
 
@@ -319,24 +318,28 @@ pub(crate) fn alloc_unbound_workqueue(
 pub(crate) const WORK_CPU_UNBOUND: c_int =
     kernel::bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
 
-/// Is told when a module has run its exit function and is about to be freed.
-pub(crate) trait ModuleGoing {
-    /// May sleep.
+/// Is told what becomes of modules.
+pub(crate) trait ModuleEvents {
+    /// The module has run its init function. May sleep.
+    fn live(module: *mut module);
+
+    /// The module has run its exit function, or its init function has failed: it is about to be freed. May
+    /// sleep.
     fn going(module: *mut module);
 }
 
-/// A registration for [`ModuleGoing`], unregistered on drop.
-pub(crate) struct ModuleNotifier<T: ModuleGoing> {
+/// A registration for [`ModuleEvents`], unregistered on drop.
+pub(crate) struct ModuleNotifier<T: ModuleEvents> {
     block: Pin<KBox<Opaque<kernel::bindings::notifier_block>>>,
-    _going: core::marker::PhantomData<T>,
+    _events: core::marker::PhantomData<T>,
 }
 
 // SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
-unsafe impl<T: ModuleGoing> Send for ModuleNotifier<T> {}
+unsafe impl<T: ModuleEvents> Send for ModuleNotifier<T> {}
 // SAFETY: As above; nothing can be done through a shared reference.
-unsafe impl<T: ModuleGoing> Sync for ModuleNotifier<T> {}
+unsafe impl<T: ModuleEvents> Sync for ModuleNotifier<T> {}
 
-impl<T: ModuleGoing> ModuleNotifier<T> {
+impl<T: ModuleEvents> ModuleNotifier<T> {
     /// Registers; fails with `ENOMEM`, or as `register_module_notifier()` does.
     pub(crate) fn new() -> Result<Self> {
         let block = KBox::pin(
@@ -355,7 +358,7 @@ impl<T: ModuleGoing> ModuleNotifier<T> {
 
         Ok(Self {
             block,
-            _going: core::marker::PhantomData,
+            _events: core::marker::PhantomData,
         })
     }
 
@@ -365,14 +368,19 @@ impl<T: ModuleGoing> ModuleNotifier<T> {
         data: *mut c_void,
     ) -> c_int {
         // CAST: The state is an enum, which notifiers get as an `unsigned long`.
-        if state == kernel::bindings::module_state_MODULE_STATE_GOING as c_ulong {
-            T::going(data.cast());
+        const LIVE: c_ulong = kernel::bindings::module_state_MODULE_STATE_LIVE as c_ulong;
+        const GOING: c_ulong = kernel::bindings::module_state_MODULE_STATE_GOING as c_ulong;
+
+        match state {
+            LIVE => T::live(data.cast()),
+            GOING => T::going(data.cast()),
+            _ => (),
         }
         kernel::bindings::NOTIFY_OK as c_int
     }
 }
 
-impl<T: ModuleGoing> Drop for ModuleNotifier<T> {
+impl<T: ModuleEvents> Drop for ModuleNotifier<T> {
     fn drop(&mut self) {
         // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks.
         unsafe { kernel::bindings::unregister_module_notifier(self.block.get()) };

@@ -5,13 +5,11 @@
 //! While they are held, `rmmod` of these modules is refused: also when the domain was leaked, or is
 //! `static`, so that nobody waits for its tasks.
 //!
-//! A module whose init function fails is freed whoever refers to it: its reference count is not
-//! asked. So references that are taken while a module is *coming* are counted here as well, and when
-//! the module goes, its memory is not freed before that count is zero (see
-//! [`OwnerGone`](super::OwnerGone)).
+//! A module whose init function fails is freed regardless of its reference count. [`unload`] waits for that
+//! count, if the module got a reference here while it was *coming*.
 
 use super::{
-    registry,
+    unload,
     AsyncDomain, //
 };
 use crate::{
@@ -19,7 +17,6 @@ use crate::{
     ffi, //
 };
 use core::{
-    cell::UnsafeCell,
     mem::ManuallyDrop,
     ptr, //
 };
@@ -28,52 +25,26 @@ use kernel::{
     sync::rcu, //
 };
 
-/// How many modules can be coming, with tasks, at a time.
-const COMING: usize = 64;
-
-/// Modules that had tasks while they were coming, and how many of these references are left.
-struct Coming(UnsafeCell<[(*mut ffi::module, usize); COMING]>);
-
-// SAFETY: It is only touched under the registry's lock.
-unsafe impl Sync for Coming {}
-
-static COMING_MODULES: Coming = Coming(UnsafeCell::new([(ptr::null_mut(), 0); COMING]));
-
-/// Runs `f` with the count of references that a module got when it was coming; fails with `EAGAIN`
-/// if there is no place to count them.
-fn count<R>(module: *mut ffi::module, f: impl FnOnce(&mut usize) -> R) -> Result<R> {
-    registry::locked(|| {
-        // SAFETY: The lock is held.
-        let table = unsafe { &mut *COMING_MODULES.0.get() };
-        let place = table
-            .iter()
-            .position(|&(m, n)| m == module && n > 0)
-            .or_else(|| table.iter().position(|&(_, n)| n == 0));
-        let entry = table.get_mut(place.ok_or(EAGAIN)?).ok_or(EAGAIN)?;
-
-        entry.0 = module;
-        Ok(f(&mut entry.1))
-    })
-}
-
-/// Whether tasks are left that took their reference on this module when it was coming.
-pub(super) fn has_early_tasks(module: *mut ffi::module) -> bool {
-    count(module, |n| *n > 0).unwrap_or(true)
+/// Reads the state of a module.
+///
+/// # Safety
+///
+/// `module` must be valid.
+#[inline]
+unsafe fn state(module: *mut ffi::module) -> ffi::module_state {
+    // SAFETY: The module is valid by the caller's promise. Others store its state as a whole.
+    unsafe { (&raw const (*module).state).read_volatile() }
 }
 
 /// A reference on one module; null stands for the kernel itself.
 #[derive(Clone, Copy)]
-struct ModuleRef {
-    module: *mut ffi::module,
-    early: bool,
-}
+struct ModuleRef(*mut ffi::module);
 
 impl ModuleRef {
-    const NONE: Self = Self {
-        module: ptr::null_mut(),
-        early: false,
-    };
+    const NONE: Self = Self(ptr::null_mut());
 
+    /// Takes a reference; fails with `ESHUTDOWN` if the module goes, and with `ENOMEM`.
+    ///
     /// # Safety
     ///
     /// `module` must be null or valid.
@@ -82,23 +53,15 @@ impl ModuleRef {
         if module.is_null() {
             return Ok(Self::NONE);
         }
-        // SAFETY: The module is valid by the caller's promise. It is coming during its own init
-        // function only, in which the caller is, or which waits for the caller; or it is not any
-        // more, which this may not see yet: then one reference too many is counted.
-        let early = unsafe { (&raw const (*module).state).read_volatile() }
-            == ffi::module_state_MODULE_STATE_COMING;
-
-        if early {
-            count(module, |n| *n += 1)?;
+        // SAFETY: The module is valid by the caller's promise.
+        if unsafe { state(module) } == ffi::module_state_MODULE_STATE_COMING {
+            unload::expect(module)?;
         }
         // SAFETY: As above.
         if !unsafe { ffi::try_module_get(module) } {
-            if early {
-                let _ = count(module, |n| *n -= 1);
-            }
             return Err(ESHUTDOWN);
         }
-        Ok(Self { module, early })
+        Ok(Self(module))
     }
 
     /// # Safety
@@ -106,12 +69,8 @@ impl ModuleRef {
     /// The reference must come from [`Self::get`], and be put once.
     #[inline]
     unsafe fn put(self) {
-        // SAFETY: By the caller's promise the module is null or valid. If the reference is an early
-        // one, the module stays until the count says so, which it does last.
-        unsafe { ffi::module_put(self.module) };
-        if self.early {
-            let _ = count(self.module, |n| *n -= 1);
-        }
+        // SAFETY: The module is null, or valid since the reference is held.
+        unsafe { ffi::module_put(self.0) };
     }
 }
 
@@ -125,10 +84,11 @@ impl ModuleRef {
 pub(super) unsafe fn is_held_by(domain: &AsyncDomain, submitter: *mut ffi::module) -> bool {
     submitter == domain.owner()
         && (submitter.is_null()
-            // SAFETY: By the caller's promise. A module that is coming is held in another way. One that
-            // comes alive meanwhile may be held in either; one that goes cannot be held any more.
-            || unsafe { (&raw const (*submitter).state).read_volatile() }
-                == ffi::module_state_MODULE_STATE_LIVE)
+            // A module that is coming is held in another way. One that comes alive meanwhile may be held in
+            // either; one that goes cannot be held any more.
+            //
+            // SAFETY: The submitter is valid by the caller's promise.
+            || unsafe { state(submitter) } == ffi::module_state_MODULE_STATE_LIVE)
 }
 
 /// References on up to two modules: the one whose code a task runs, and the one whose memory the
@@ -144,13 +104,11 @@ unsafe impl Send for ModuleRefs {}
 /// [`ModuleRefs`] that somebody else keeps, who knows the submitter.
 #[derive(Clone, Copy)]
 pub(super) struct KeptRefs {
-    early: bool,
     owner: ModuleRef,
 }
 
 impl KeptRefs {
     pub(super) const NONE: Self = Self {
-        early: false,
         owner: ModuleRef::NONE,
     };
 
@@ -171,7 +129,7 @@ impl KeptRefs {
 #[derive(Clone, Copy)]
 pub(super) enum KeptRef {
     None,
-    Held { early: bool },
+    Held,
 }
 
 impl KeptRef {
@@ -187,9 +145,9 @@ impl KeptRef {
         if submitter == running {
             return Ok(Self::None);
         }
-        // SAFETY: By the caller's promise.
-        let ModuleRef { early, .. } = unsafe { ModuleRef::get(submitter) }?;
-        Ok(Self::Held { early })
+        // SAFETY: The submitter is null or a valid module by the caller's promise.
+        unsafe { ModuleRef::get(submitter) }?;
+        Ok(Self::Held)
     }
 
     /// Takes it over.
@@ -200,11 +158,8 @@ impl KeptRef {
     pub(super) unsafe fn into_refs(self, submitter: *mut ffi::module) -> ModuleRefs {
         let mut refs = ModuleRefs::none();
 
-        if let Self::Held { early } = self {
-            refs.submitter = ModuleRef {
-                module: submitter,
-                early,
-            };
+        if matches!(self, Self::Held) {
+            refs.submitter = ModuleRef(submitter);
         }
         refs
     }
@@ -256,10 +211,7 @@ impl ModuleRefs {
     /// There must be one, which is taken over once.
     pub(super) unsafe fn from_domain(owner: *mut ffi::module) -> Self {
         Self {
-            submitter: ModuleRef {
-                module: owner,
-                early: false,
-            },
+            submitter: ModuleRef(owner),
             owner: ModuleRef::NONE,
         }
     }
@@ -269,10 +221,7 @@ impl ModuleRefs {
     pub(super) fn into_kept(self) -> KeptRefs {
         let refs = ManuallyDrop::new(self);
 
-        KeptRefs {
-            early: refs.submitter.early,
-            owner: refs.owner,
-        }
+        KeptRefs { owner: refs.owner }
     }
 
     /// Takes over references that were kept.
@@ -283,10 +232,7 @@ impl ModuleRefs {
     #[inline]
     pub(super) unsafe fn from_kept(submitter: *mut ffi::module, kept: KeptRefs) -> Self {
         Self {
-            submitter: ModuleRef {
-                module: submitter,
-                early: kept.early,
-            },
+            submitter: ModuleRef(submitter),
             owner: kept.owner,
         }
     }

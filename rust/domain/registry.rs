@@ -12,7 +12,6 @@
 //! [`Cookie::UNUSED`], and whoever wants it gone waits for the latter.
 
 use super::{
-    modules,
     running::Run,
     AsyncDomain,
     Cookie, //
@@ -31,10 +30,6 @@ use kernel::{
     sync::atomic::{
         ordering::Relaxed,
         Atomic, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
     },
 };
 
@@ -242,39 +237,27 @@ fn visit_all() -> Result<bool> {
     Ok(waited)
 }
 
-/// Sees to it that nothing of a module is used any more when it goes.
-pub(crate) struct OwnerGone;
+/// Closes the domains that a module has made, which goes, and takes those out of the registry that nobody
+/// uses; returns whether that is all of them.
+pub(super) fn disown(module: *mut ffi::module) -> bool {
+    // A domain is not touched without the lock, since its holder may drop it.
+    locked(|| {
+        // SAFETY: The lock is held.
+        let owned = unsafe { domains() }.filter(|domain| ptr::eq(domain.owner(), module));
 
-impl ffi::ModuleGoing for OwnerGone {
-    fn going(module: *mut ffi::module) {
-        // Tasks that were submitted by an init function that has failed.
-        while modules::has_early_tasks(module) {
-            fsleep(Delta::from_millis(1));
-        }
-
-        // A domain of this module that is still there was leaked, is static, or is held by another
-        // module. It has no task that holds this module, but may have those of scopes, and a visitor. It
-        // is not touched without the lock, since whoever holds it may drop it.
-        while locked(|| {
-            // SAFETY: The lock is held.
-            let owned = unsafe { domains() }.filter(|domain| ptr::eq(domain.owner(), module));
-
-            let mut left = false;
-            for domain in owned {
-                if domain.frontier() == Cookie::UNUSED {
-                    domain.disown();
-                    // SAFETY: The lock is held. What the iterator goes on to is another domain, which
-                    // cannot leave the registry, nor be dropped, without the lock.
-                    unsafe { unlink(domain) };
-                } else {
-                    left = true;
-                }
+        let mut all = true;
+        for domain in owned {
+            if domain.frontier() == Cookie::UNUSED {
+                domain.disown();
+                // SAFETY: The lock is held. What the iterator goes on to is another domain, which
+                // cannot leave the registry, nor be dropped, without the lock.
+                unsafe { unlink(domain) };
+            } else {
+                all = false;
             }
-            left
-        }) {
-            fsleep(Delta::from_millis(1));
         }
-    }
+        all
+    })
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]

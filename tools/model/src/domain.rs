@@ -81,12 +81,18 @@ pub struct Placed<'a> {
     node: c_int,
 }
 
-/// No module is coming.
 mod registry {
-    pub fn locked<R>(f: impl FnOnce() -> R) -> R {
-        f()
-    }
     pub fn leave(_domain: &super::AsyncDomain) {}
+}
+
+/// No module is coming.
+mod unload {
+    use super::ffi;
+    use kernel::prelude::*;
+
+    pub fn expect(_module: *mut ffi::module) -> Result {
+        unreachable!()
+    }
 }
 
 mod own {

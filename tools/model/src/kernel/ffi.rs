@@ -127,8 +127,9 @@ pub const fn this_module() -> *mut module {
 
 // --- Modules (kernel/module/main.c) --------------------------------------------------------------------
 
-pub const module_state_MODULE_STATE_LIVE: c_uint = 0;
-pub const module_state_MODULE_STATE_COMING: c_uint = 1;
+pub type module_state = c_uint;
+pub const module_state_MODULE_STATE_LIVE: module_state = 0;
+pub const module_state_MODULE_STATE_COMING: module_state = 1;
 
 /// Loads a module.
 pub fn load_module() -> *mut module {

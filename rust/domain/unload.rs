@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What must be over before the memory of a module is freed.
+//!
+//! A module that is unloaded has no reference left, and so no task. One whose init function has failed is
+//! freed regardless of its reference count, so that its tasks are waited for here. Only modules that got a
+//! reference from this library while they were coming are waited for: what others refer to is not our affair.
+//!
+//! In either case domains may be left that the module has made: they were leaked, are static, or are held by
+//! another module.
+
+use super::registry;
+use crate::ffi;
+use core::cell::UnsafeCell;
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// The modules that have got a reference while they were coming, until they are live or gone. Compared only.
+///
+/// There are as many as are being loaded at this moment. A stale one, of a module that came alive or went
+/// just then, does no harm.
+struct Expected(UnsafeCell<KVec<*mut ffi::module>>);
+
+// SAFETY: It is only touched under the registry's lock.
+unsafe impl Sync for Expected {}
+
+static EXPECTED: Expected = Expected(UnsafeCell::new(KVec::new()));
+
+impl Expected {
+    /// Runs `f` with the modules, under the registry's lock.
+    fn with<R>(&self, f: impl FnOnce(&mut KVec<*mut ffi::module>) -> R) -> R {
+        // SAFETY: The lock is held, and there is no other way to the modules.
+        registry::locked(|| f(unsafe { &mut *self.0.get() }))
+    }
+}
+
+/// A module that is coming is about to get a reference. Fails with `ENOMEM`. May be called in any context.
+#[cold]
+#[inline(never)]
+pub(super) fn expect(module: *mut ffi::module) -> Result {
+    EXPECTED.with(|modules| {
+        if !modules.contains(&module) {
+            modules.push(module, GFP_ATOMIC)?;
+        }
+        Ok(())
+    })
+}
+
+fn is_expected(module: *mut ffi::module) -> bool {
+    EXPECTED.with(|modules| modules.contains(&module))
+}
+
+fn forget(module: *mut ffi::module) {
+    EXPECTED.with(|modules| {
+        modules.retain(|other| *other != module);
+        if modules.is_empty() {
+            *modules = KVec::new();
+        }
+    });
+}
+
+/// Sees to it that nothing of a module is used any more when it goes.
+pub(crate) struct OwnerGone;
+
+impl ffi::ModuleEvents for OwnerGone {
+    fn live(module: *mut ffi::module) {
+        // From now on its reference count keeps it.
+        forget(module);
+    }
+
+    fn going(module: *mut ffi::module) {
+        if is_expected(module) {
+            // No new reference is given to a module that goes.
+            //
+            // SAFETY: The module is not freed before this returns.
+            while unsafe { ffi::module_refcount(module) } > 0 {
+                fsleep(Delta::from_millis(1));
+            }
+            forget(module);
+        }
+        // They have no task that holds this module, but may have those of scopes, and a visitor.
+        while !registry::disown(module) {
+            fsleep(Delta::from_millis(1));
+        }
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_unload)]
+mod tests {
+    use super::*;
+    use core::ptr;
+
+    #[test]
+    fn any_number_of_modules_is_coming() -> Result {
+        let module = |i: usize| ptr::without_provenance_mut::<ffi::module>(8 * (i + 1));
+        const N: usize = 300;
+
+        for i in 0..N {
+            assert!(!is_expected(module(i)));
+            expect(module(i))?;
+            expect(module(i))?;
+        }
+        // Somebody who has nothing to do with it.
+        assert!(!is_expected(module(N)));
+        for i in 0..N {
+            assert!(is_expected(module(i)));
+            <OwnerGone as ffi::ModuleEvents>::live(module(i));
+            assert!(!is_expected(module(i)));
+        }
+        Ok(())
+    }
+}
