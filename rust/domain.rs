@@ -125,6 +125,7 @@ use core::{
 use kernel::{
     device::Device,
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::{
             ordering::Relaxed,
@@ -351,9 +352,22 @@ impl AsyncDomain {
         ffi::read_once(&self.owner)
     }
 
-    /// The module that made the domain goes: whoever still holds the domain cannot use it any more.
+    /// The module that made the domain goes, while another one still holds the domain: it is closed for
+    /// good. Nothing in it is that module's any more, lock classes included.
+    ///
+    /// The domain must not have a task.
     fn disown(&self) {
         self.close();
+        self.queue
+            .reclass(c"disowned async_domain", static_lock_class!());
+        // SAFETY: The map was initialised with the domain; name and key are static.
+        unsafe {
+            ffi::lockdep_reclass(
+                self.lockdep.get(),
+                c"disowned async_domain task".as_char_ptr(),
+                static_lock_class!().as_ptr(),
+            );
+        }
         self.owner.store(ptr::null_mut(), Relaxed);
     }
 
@@ -565,6 +579,27 @@ mod tests {
         gate.open();
         drop(domain);
         assert_eq!(done.load(Relaxed), 8);
+        Ok(())
+    }
+
+    #[test]
+    fn a_disowned_domain_has_nothing_of_its_maker() -> Result {
+        let keys = [
+            KBox::pin_init(LockClassKey::new_dynamic(), GFP_KERNEL)?,
+            KBox::pin_init(LockClassKey::new_dynamic(), GFP_KERNEL)?,
+        ];
+        // SAFETY: They are pinned, and not used any more when they are dropped.
+        let static_keys = [0, 1].map(|i| unsafe { Pin::new_unchecked(&*ptr::from_ref(&*keys[i])) });
+        let domain = KBox::pin_init(AsyncDomain::new(c"kunit", static_keys, false), GFP_KERNEL)?;
+
+        domain.begin(GFP_KERNEL)?.finish();
+        domain.synchronize_full()?;
+        registry::locked(|| domain.disown());
+        // Lockdep forgets the classes. It would report a domain that still had one of them.
+        drop(keys);
+        assert!(matches!(domain.begin(GFP_KERNEL), Err(e) if e == ESHUTDOWN));
+        domain.synchronize_full()?;
+        assert!(domain.owner().is_null());
         Ok(())
     }
 

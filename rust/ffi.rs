@@ -67,7 +67,10 @@ pub(crate) use kernel::bindings::{
 pub(crate) use kernel::bindings::tracepoint;
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
-pub(crate) use kernel::bindings::workqueue_set_max_active;
+pub(crate) use kernel::bindings::{
+    module_state_MODULE_STATE_GOING,
+    workqueue_set_max_active, //
+};
 
 pub(crate) use generated::*;
 

@@ -165,6 +165,32 @@ void async_domain_helper_lock_map_release(struct lockdep_map *map)
 	lock_map_release(map);
 }
 
+/*
+ * Gives a lock another class, though others may be about to take it. They use the class that is cached until that
+ * is cleared, which comes last; lockdep_init_map() would clear it first.
+ */
+void async_domain_helper_lockdep_reclass(struct lockdep_map *map, const char *name,
+					 struct lock_class_key *key)
+{
+#ifdef CONFIG_LOCKDEP
+	int i;
+
+	WRITE_ONCE(map->name, name);
+	WRITE_ONCE(map->key, key);
+	smp_wmb();
+	for (i = 0; i < NR_LOCKDEP_CACHING_CLASSES; i++)
+		WRITE_ONCE(map->class_cache[i], NULL);
+#endif
+}
+
+void async_domain_helper_wait_queue_reclass(struct wait_queue_head *head, const char *name,
+					    struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	async_domain_helper_lockdep_reclass(&head->lock.dep_map, name, key);
+#endif
+}
+
 /* As printk_legacy_allow_spinlock_enter() of kernel/printk/printk.c, and for the same reason. */
 static DEFINE_WAIT_OVERRIDE_MAP(spinlock_map, LD_WAIT_CONFIG);
 

@@ -45,6 +45,10 @@ void async_domain_helper_spill_unlock(unsigned long flags);
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
 					  struct lock_class_key *key);
 void async_domain_helper_lockdep_copy_map(struct lockdep_map *to, struct lockdep_map *from);
+void async_domain_helper_lockdep_reclass(struct lockdep_map *map, const char *name,
+					 struct lock_class_key *key);
+void async_domain_helper_wait_queue_reclass(struct wait_queue_head *head, const char *name,
+					    struct lock_class_key *key);
 void async_domain_helper_lock_map_acquire(struct lockdep_map *map);
 void async_domain_helper_lock_map_release(struct lockdep_map *map);
 void async_domain_helper_allow_spinlock_enter(void);

@@ -204,6 +204,16 @@ impl ModuleRefs {
         unsafe { ModuleRef::get(domain.owner()) }
     }
 
+    /// Takes a reference on the module that made a domain, unless it is this one, which is running.
+    pub(super) fn get_other_owner(domain: &AsyncDomain, running: *mut ffi::module) -> Result<Self> {
+        let mut refs = Self::none();
+
+        if domain.owner() != running {
+            refs.owner = Self::get_owner(domain)?;
+        }
+        Ok(refs)
+    }
+
     /// Takes over a reference that was the domain's, on its owner.
     ///
     /// # Safety

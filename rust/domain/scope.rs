@@ -4,6 +4,10 @@
 
 use super::{
     closure::Closure,
+    modules::{
+        KeptRef,
+        ModuleRefs, //
+    },
     running::Run,
     AsyncDomain,
     Context,
@@ -33,7 +37,9 @@ use kernel::{
 pub(super) struct Gathering {
     tasks: WaitQueue<usize, Gone>,
     /// The module whose frame it is: it is running, so that tasks of its code need not hold it.
-    pub(super) module: *mut ffi::module,
+    module: *mut ffi::module,
+    /// Whether the module that made the domain is held by the frame, or is the frame's.
+    owner: Result,
     /// The thread whose frame it is.
     pub(super) pid: c_int,
 }
@@ -63,10 +69,11 @@ impl Gathering {
     ///
     /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
     #[inline(never)]
-    unsafe fn init(this: *mut Self, module: *mut ffi::module) {
+    unsafe fn init(this: *mut Self, module: *mut ffi::module, owner: Result) {
         // SAFETY: By the caller's promise.
         unsafe {
             (&raw mut (*this).module).write(module);
+            (&raw mut (*this).owner).write(owner);
             (&raw mut (*this).pid).write(ffi::current_pid());
             WaitQueue::init_raw(
                 &raw mut (*this).tasks,
@@ -79,18 +86,39 @@ impl Gathering {
 
     /// Runs `f` with a gathering on the stack, and waits until it is empty again.
     fn with<R>(domain: &AsyncDomain, module: *mut ffi::module, f: impl FnOnce(&Self) -> R) -> R {
+        let owner = ModuleRefs::get_other_owner(domain, module);
         let mut memory = MaybeUninit::<Self>::uninit();
 
         // SAFETY: The memory is valid for writing, and stays in place until this function returns,
         // which it does when nobody uses it any more.
         let gathering = unsafe {
-            Self::init(memory.as_mut_ptr(), module);
+            Self::init(
+                memory.as_mut_ptr(),
+                module,
+                owner.as_ref().map(|_| ()).map_err(|e| *e),
+            );
             memory.assume_init_ref()
         };
         let ret = f(gathering);
 
         gathering.wait(domain);
+        drop(owner);
         ret
+    }
+
+    /// Takes the reference of a task on its submitter, unless the frame keeps that module.
+    ///
+    /// # Errors
+    ///
+    /// `ESHUTDOWN`: the module that made the domain, or the submitter, is being unloaded.
+    ///
+    /// # Safety
+    ///
+    /// `submitter` must be null or a valid module, which stays during the call.
+    pub(super) unsafe fn hold(&self, submitter: *mut ffi::module) -> Result<KeptRef> {
+        self.owner?;
+        // SAFETY: The submitter is null or valid by the caller's promise.
+        unsafe { KeptRef::get(submitter, self.module) }
     }
 
     fn enter(&self) {
@@ -190,7 +218,8 @@ impl AsyncDomain {
     ///
     /// The tasks hold no reference on the module that calls this, since the scope's frame is in it: a
     /// scope can be used while the module is being unloaded. Those that another module submits, to which
-    /// the scope was handed, hold that one.
+    /// the scope was handed, hold that one. If another module has made the domain, then the scope holds that:
+    /// its tasks are refused with `ESHUTDOWN` if that module is being unloaded.
     ///
     /// # Examples
     ///
@@ -308,9 +337,33 @@ mod tests {
         let before = refs();
 
         assert_eq!(held(ffi::this_module()), Ok(before));
-        // As if it were the kernel's.
-        assert_eq!(held(core::ptr::null_mut()), Ok(before + 1));
+        // As if it were the kernel's: the scope holds the domain's owner, and the task its submitter.
+        assert_eq!(held(core::ptr::null_mut()), Ok(before + 2));
         assert!(kunit::eventually(|| refs() == before));
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_are_refused_when_the_domains_owner_goes() -> Result {
+        let domain = domain()?;
+        let mut memory = KVec::from_elem(0u64, size_of::<ffi::module>() / 8, GFP_KERNEL)?;
+        let going: *mut ffi::module = memory.as_mut_ptr().cast();
+        // SAFETY: The memory is a module's, of which nothing but this is looked at.
+        unsafe { (&raw mut (*going).state).write(ffi::module_state_MODULE_STATE_GOING) };
+        let submit = || {
+            domain.scope(|scope| {
+                scope
+                    .schedule(|_| (), GFP_KERNEL)
+                    .map(drop)
+                    .map_err(|e| e.error)
+            })
+        };
+
+        domain.owner.store(going, Relaxed);
+        let refused = submit();
+        domain.owner.store(ffi::this_module(), Relaxed);
+        assert_eq!(refused, Err(ESHUTDOWN));
+        assert_eq!(submit(), Ok(()));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
+    sync::rcu,
     types::Opaque, //
 };
 
@@ -128,6 +129,9 @@ impl AsyncDomain {
     /// Tells lockdep that the caller waits for the domain's tasks.
     pub(super) fn lockdep_drain(&self) {
         if cfg!(CONFIG_LOCKDEP) {
+            // The class stays for as long: see `AsyncDomain::disown`.
+            let _rcu = rcu::read_lock();
+
             // SAFETY: The map was initialised with the domain.
             unsafe {
                 ffi::lock_map_acquire(self.lockdep.get());

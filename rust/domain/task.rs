@@ -237,7 +237,7 @@ impl Task {
 
             (*this).domain = domain;
             (*this).for_ = if let Some(gathering) = scope.as_ref() {
-                For::Scope(scope, KeptRef::get(module, gathering.module)?)
+                For::Scope(scope, gathering.hold(module)?)
             } else if is_held_by(domain, module) {
                 For::Domain
             } else {

@@ -180,6 +180,18 @@ impl<T, F: Filter> WaitQueue<T, F> {
         }
     }
 
+    /// Gives the lock another class, that of this place in the source, whose name and key need not be in the
+    /// module that made the queue. Other threads may be using the queue.
+    ///
+    /// What takes the lock concurrently may still use the old class until it has given the lock back: that
+    /// class must not be freed before an RCU grace period has passed.
+    pub(crate) fn reclass(&self, name: &'static CStr, key: Pin<&'static LockClassKey>) {
+        // SAFETY: The head was initialised with the queue; name and key are static.
+        unsafe {
+            ffi::wait_queue_reclass(self.head.get(), name.as_char_ptr(), key.as_ptr());
+        }
+    }
+
     /// What stands for the queue in its events: an address, which is not to be followed.
     #[inline]
     pub(crate) fn id(&self) -> *const c_void {

@@ -125,11 +125,18 @@ mod worker_id {
 
 /// No scenario has a scope.
 mod scope {
-    pub struct Gathering {
-        pub module: *mut crate::ffi::module,
-    }
+    use super::{
+        ffi,
+        modules::KeptRef, //
+    };
+    use kernel::prelude::*;
+
+    pub struct Gathering;
 
     impl Gathering {
+        pub unsafe fn hold(&self, _submitter: *mut ffi::module) -> Result<KeptRef> {
+            Ok(KeptRef::None)
+        }
         pub fn leave(&self) {}
     }
 }
