@@ -65,13 +65,14 @@ mod executor;
 mod fixed;
 mod future;
 mod handle;
-#[cfg(CONFIG_DEBUG_FS)]
+#[cfg_attr(not(CONFIG_DEBUG_FS), allow(dead_code))]
 mod inspect;
 mod item;
 mod item_token;
 mod modules;
 mod name;
 mod order;
+mod overdue;
 mod own;
 mod pending;
 mod placed;
@@ -487,7 +488,7 @@ impl Drop for AsyncDomain {
         } else {
             self.lockdep_drain();
         }
-        self.wait_unused();
+        self.wait_unused("which is being dropped");
         registry::leave(self);
         if let Some((cookie, error)) = self.take_error() {
             Self::log_unseen_error(cookie, error);

@@ -22,9 +22,6 @@ use kernel::{
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) mod debugfs;
 
-#[cfg(CONFIG_DEBUG_FS)]
-pub(crate) use kernel::bindings::TASK_COMM_LEN;
-
 pub(crate) use kernel::bindings::{
     __init_waitqueue_head,
     __wake_up_locked_key,
@@ -57,6 +54,7 @@ pub(crate) use kernel::bindings::{
     workqueue_struct,
     MAX_NUMNODES,
     NUMA_NO_NODE,
+    TASK_COMM_LEN,
     TASK_INTERRUPTIBLE,
     TASK_KILLABLE,
     TASK_NORMAL,

@@ -127,6 +127,17 @@ const char *async_domain_helper_module_name(struct module *module)
 	return module_name(module);
 }
 
+void async_domain_helper_report_task(u64 cookie, int length, const char *stage, unsigned int age,
+				     int pid, const void *code, bool inside)
+{
+	pr_warn("async_domain:   %llu %.*s for %u.%03u s, thread %d, ", cookie, length, stage,
+		age / 1000, age % 1000, pid);
+	if (inside)
+		pr_cont("begun at %pS\n", code);
+	else
+		pr_cont("%ps\n", code);
+}
+
 static DEFINE_SPINLOCK(spill_lock);
 
 unsigned long async_domain_helper_spill_lock(void)

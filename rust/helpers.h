@@ -39,6 +39,9 @@ unsigned int async_domain_helper_jiffies_to_msecs(unsigned long ticks);
 void async_domain_helper_get_task_comm(char (*comm)[TASK_COMM_LEN], struct task_struct *task);
 const char *async_domain_helper_module_name(struct module *module);
 
+void async_domain_helper_report_task(u64 cookie, int length, const char *stage, unsigned int age,
+				     int pid, const void *code, bool inside);
+
 unsigned long async_domain_helper_spill_lock(void);
 void async_domain_helper_spill_unlock(unsigned long flags);
 

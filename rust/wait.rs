@@ -65,7 +65,6 @@
 mod entry;
 mod filter;
 mod head;
-#[cfg(CONFIG_DEBUG_FS)]
 mod inspect;
 mod mode;
 mod sleep;
@@ -83,7 +82,6 @@ pub use head::{
     Locked,
     WaitQueue, //
 };
-#[cfg(CONFIG_DEBUG_FS)]
 pub(crate) use inspect::Waiter;
 pub use mode::WaitMode;
 pub(crate) use sleep::assert_can_sleep;

@@ -135,9 +135,9 @@ fn close_and_wait(ends: impl Fn(&Binding) -> bool) {
             return;
         };
 
-        if binding.domain.synchronize_full() == Err(EDEADLK) {
+        if binding.domain.drain("whose device is being unbound") == Err(EDEADLK) {
             pr_err!("a task unbinds its own device, and waits for itself for ever\n");
-            binding.domain.wait_unused();
+            binding.domain.wait_unused("whose device is being unbound");
         }
         binding.remove();
     }
@@ -223,7 +223,7 @@ impl Binding {
     pub(super) fn close(&self) {
         assert_can_sleep();
         self.domain.close();
-        if self.domain.synchronize_full().is_ok() {
+        if self.domain.drain("which is being dropped").is_ok() {
             self.remove();
         }
         // Else the list keeps the domain, and its end is that of the binding.

@@ -44,7 +44,7 @@ struct Domains(Snapshot);
 
 impl Records for Domains {
     fn new() -> Result<Self> {
-        Snapshot::with_room(0).map(Self)
+        Snapshot::with_room(0, GFP_KERNEL).map(Self)
     }
 
     fn seek(&mut self, position: u64) -> Option<u64> {
@@ -96,7 +96,7 @@ struct Details(Snapshot);
 
 impl Records for Details {
     fn new() -> Result<Self> {
-        Snapshot::with_room(ROOM).map(Self)
+        Snapshot::with_room(ROOM, GFP_KERNEL).map(Self)
     }
 
     fn seek(&mut self, position: u64) -> Option<u64> {

@@ -450,7 +450,6 @@ unsafe impl ffi::WorkFunction for Spawned {
 }
 
 /// What a spawned future is doing, for those who look on.
-#[cfg(CONFIG_DEBUG_FS)]
 pub(super) enum Doing {
     /// It awaits something.
     Awaiting,
@@ -460,7 +459,6 @@ pub(super) enum Doing {
     Running(Option<c_int>),
 }
 
-#[cfg(CONFIG_DEBUG_FS)]
 impl Spawned {
     /// What the future is doing, or was a moment ago.
     pub(super) fn doing(&self) -> Doing {

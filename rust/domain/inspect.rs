@@ -47,6 +47,7 @@ use core::ptr::{
     NonNull, //
 };
 use kernel::{
+    alloc::Flags,
     prelude::*,
     str::BStr, //
 };
@@ -255,6 +256,8 @@ pub(super) struct Snapshot {
     pub(super) id: *const c_void,
     name: [u8; Name::LENGTH + 1],
     module: [u8; MODULE_NAME],
+    /// That module, which may be gone: only compared.
+    pub(super) owner: *mut ffi::module,
     pub(super) exclusive: bool,
     pub(super) closed: bool,
     pub(super) visited: bool,
@@ -272,19 +275,20 @@ pub(super) struct Snapshot {
     pub(super) waiting: usize,
 }
 
-// SAFETY: The address is not followed.
+// SAFETY: The addresses are not followed.
 unsafe impl Send for Snapshot {}
 
 const MODULE_NAME: usize = 64;
 
 impl Snapshot {
     /// Makes room for so many tasks, and as many waiters.
-    pub(super) fn with_room(room: usize) -> Result<Self> {
+    pub(super) fn with_room(room: usize, flags: Flags) -> Result<Self> {
         Ok(Self {
             number: 0,
             id: ptr::null(),
             name: [0; Name::LENGTH + 1],
             module: [0; MODULE_NAME],
+            owner: ptr::null_mut(),
             exclusive: false,
             closed: false,
             visited: false,
@@ -295,8 +299,8 @@ impl Snapshot {
             limit: 0,
             submitted: 0,
             counts: Counts::default(),
-            tasks: KVVec::with_capacity(room, GFP_KERNEL)?,
-            waiters: KVVec::with_capacity(room, GFP_KERNEL)?,
+            tasks: KVVec::with_capacity(room, flags)?,
+            waiters: KVVec::with_capacity(room, flags)?,
             waiting: 0,
         })
     }
@@ -311,7 +315,8 @@ impl Snapshot {
     }
 
     /// The registry's lock must be held, so that the domain's owner is there.
-    fn look_at(&mut self, domain: &AsyncDomain) {
+    pub(super) fn look_at(&mut self, domain: &AsyncDomain) {
+        self.owner = domain.owner();
         self.id = domain.queue.id();
         self.name = *domain.name.bytes();
         self.exclusive = domain.exclusive;
@@ -402,7 +407,7 @@ mod tests {
 
     /// What the domain looks like.
     fn look(domain: &AsyncDomain, room: usize) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::with_room(room)?;
+        let mut snapshot = Snapshot::with_room(room, GFP_KERNEL)?;
 
         snapshot.look_at(domain);
         Ok(snapshot)
@@ -692,7 +697,7 @@ mod tests {
 
     #[test]
     fn domains_are_found_by_number_while_they_are_there() -> Result {
-        let mut snapshot = Snapshot::with_room(0)?;
+        let mut snapshot = Snapshot::with_room(0, GFP_KERNEL)?;
         // The number of the domain with this limit.
         let number = |snapshot: &mut Snapshot, limit: usize| {
             let mut next = snapshot.take(1);

@@ -36,7 +36,6 @@ impl Name {
     }
 
     /// The name, filled up with zeroes.
-    #[cfg(CONFIG_DEBUG_FS)]
     pub(super) fn bytes(&self) -> &[u8; Self::LENGTH + 1] {
         &self.0
     }

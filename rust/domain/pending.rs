@@ -120,7 +120,6 @@ impl Node {
     }
 
     /// When the node was appended, as [`ffi::ticks`] has it.
-    #[cfg(CONFIG_DEBUG_FS)]
     pub(super) fn since(&self) -> u32 {
         self.since
     }

@@ -48,7 +48,6 @@ struct List {
     prev: *const AsyncDomain,
     next: *const AsyncDomain,
     /// From 1 on, in the order in which domains are entered: the list is sorted by it, highest first.
-    #[cfg_attr(not(CONFIG_DEBUG_FS), expect(dead_code))]
     number: u64,
 }
 
@@ -127,7 +126,6 @@ pub(super) unsafe fn enter(domain: &AsyncDomain) {
 
 /// Calls `f`, with the registry's lock held, with the registered domain that has the lowest number from
 /// this one on, and with its number. `None` if there is no such domain.
-#[cfg(CONFIG_DEBUG_FS)]
 pub(super) fn with_next<R>(from: u64, f: impl FnOnce(u64, &AsyncDomain) -> R) -> Option<R> {
     locked(|| {
         // SAFETY: The lock is held, under which numbers are given, and while which domains in the list
@@ -177,7 +175,7 @@ pub(super) fn leave(domain: &AsyncDomain) {
         }
         unused
     }) {
-        domain.wait_unused();
+        domain.wait_unused("which is being dropped");
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
         KeptRef,
         ModuleRefs, //
     },
+    overdue,
     running::Run,
     AsyncDomain,
     Context,
@@ -20,7 +21,6 @@ use crate::{
         Fifo,
         Filter,
         Verdict,
-        WaitMode,
         WaitQueue, //
     }, //
 };
@@ -142,9 +142,13 @@ impl Gathering {
     fn wait(&self, domain: &AsyncDomain) {
         while Run::is_inside_any() && domain.help(self) {}
         // It cannot fail: nothing but the condition ends it.
-        let _ = self.tasks.wait(WaitMode::UNINTERRUPTIBLE, |tasks| {
-            Ok((**tasks > 0).then_some(Gone))
-        });
+        let _ = overdue::wait(
+            |mode| {
+                self.tasks
+                    .wait(mode, |tasks| Ok((**tasks > 0).then_some(Gone)))
+            },
+            |seconds| overdue::report(domain, "of which a scope ends", seconds),
+        );
         // The last one to leave may still hold the lock.
         self.tasks.with(|_| ());
     }

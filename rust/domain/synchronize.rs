@@ -4,6 +4,7 @@
 
 use super::{
     cookie::AllBelow,
+    overdue,
     running::Run,
     AsyncDomain,
     Cookie, //
@@ -115,12 +116,26 @@ impl AsyncDomain {
         self.wait_below(Cookie::IDLE, mode)
     }
 
-    /// Waits until there is neither a task nor a visitor.
-    pub(super) fn wait_unused(&self) {
+    /// Like [`Self::synchronize_full`], for a thread that cannot go on before: the kernel log says what it
+    /// waits for, and `what` about the domain.
+    pub(super) fn drain(&self, what: &str) -> Result {
+        overdue::wait(
+            |mode| self.synchronize_full_with(mode),
+            |seconds| overdue::report(self, what, seconds),
+        )
+    }
+
+    /// Waits until there is neither a task nor a visitor, and says so as [`Self::drain`] does.
+    pub(super) fn wait_unused(&self, what: &str) {
         // It cannot fail: nothing but the condition ends it.
-        let _ = self.queue.wait(WaitMode::UNINTERRUPTIBLE, |state| {
-            Ok((state.frontier() < Cookie::UNUSED).then_some(AllBelow(Cookie::UNUSED)))
-        });
+        let _ = overdue::wait(
+            |mode| {
+                self.queue.wait(mode, |state| {
+                    Ok((state.frontier() < Cookie::UNUSED).then_some(AllBelow(Cookie::UNUSED)))
+                })
+            },
+            |seconds| overdue::report(self, what, seconds),
+        );
         // Who woke us did so with the lock held and may hold it still: do not return, and let the
         // domain be freed, before it has been given back.
         self.queue.with(|_| ());

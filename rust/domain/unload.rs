@@ -9,7 +9,10 @@
 //! In either case domains may be left that the module has made: they were leaked, are static, or are held by
 //! another module.
 
-use super::registry;
+use super::{
+    overdue,
+    registry, //
+};
 use crate::ffi;
 use core::cell::UnsafeCell;
 use kernel::{
@@ -78,16 +81,33 @@ impl ffi::ModuleEvents for OwnerGone {
             // No new reference is given to a module that goes.
             //
             // SAFETY: The module is not freed before this returns.
-            while unsafe { ffi::module_refcount(module) } > 0 {
-                fsleep(Delta::from_millis(1));
-            }
+            wait_until(module, || unsafe { ffi::module_refcount(module) } <= 0);
             forget(module);
         }
-        // They have no task that holds this module, but may have those of scopes, and a visitor.
-        while !registry::disown(module) {
-            fsleep(Delta::from_millis(1));
-        }
+        // They have no task that holds this module, but may have those of its own scopes, and a visitor.
+        wait_until(module, || registry::disown(module));
     }
+}
+
+/// Waits for something that comes without notice, on behalf of a module that goes.
+fn wait_until(module: *mut ffi::module, is_over: impl Fn() -> bool) {
+    // It cannot fail: nothing but the condition ends it.
+    let _ = overdue::wait(
+        |mode| {
+            // SAFETY: It may always be called.
+            let mut left = unsafe { ffi::jiffies_to_msecs(mode.time_limit().unwrap_or(0)) };
+
+            while !is_over() {
+                if left == 0 {
+                    return Err(ETIMEDOUT);
+                }
+                left -= 1;
+                fsleep(Delta::from_millis(1));
+            }
+            Ok(())
+        },
+        |seconds| overdue::report_module(module, seconds),
+    );
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]

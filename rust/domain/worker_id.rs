@@ -33,7 +33,6 @@ impl WorkerId {
     }
 
     /// Who runs the task.
-    #[cfg(CONFIG_DEBUG_FS)]
     pub(super) fn get(&self) -> Option<c_int> {
         let pid = ffi::read_once(&self.0);
         (pid != 0).then_some(pid)

@@ -137,7 +137,6 @@ impl<F: Filter> Entry<F> {
     /// # Safety
     ///
     /// `head` must hold entries of this type only, and its lock must be held.
-    #[cfg(CONFIG_DEBUG_FS)]
     pub(super) unsafe fn for_each(
         head: *const ffi::wait_queue_head,
         mut f: impl FnMut(*const Self),
@@ -156,7 +155,6 @@ impl<F: Filter> Entry<F> {
     }
 
     /// The filter of a linked entry, whose queue's lock is held.
-    #[cfg(CONFIG_DEBUG_FS)]
     pub(super) fn linked_filter(&self) -> &F {
         &self.filter
     }

@@ -120,6 +120,9 @@ mod worker_id {
         }
         pub fn set(&self, _pid: i32) {}
         pub fn clear(&self) {}
+        pub fn get(&self) -> Option<i32> {
+            None
+        }
     }
 }
 
