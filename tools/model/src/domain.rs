@@ -95,6 +95,20 @@ mod unload {
     }
 }
 
+/// Nobody loses patience.
+mod overdue {
+    use crate::wait::WaitMode;
+    use kernel::prelude::*;
+
+    pub fn wait(
+        mut wait: impl FnMut(WaitMode) -> Result,
+        _report: impl FnMut(u32),
+    ) -> Result {
+        wait(WaitMode::UNINTERRUPTIBLE)
+    }
+    pub fn report(_domain: &super::AsyncDomain, _what: &str, _seconds: u32) {}
+}
+
 mod own {
     use kernel::prelude::*;
 

@@ -186,6 +186,13 @@ pub unsafe fn module_put(module: *mut module) {
 
 // --- Locks ---------------------------------------------------------------------------------------
 
+pub unsafe fn wait_queue_reclass(
+    _head: *mut wait_queue_head,
+    _name: *const c_char,
+    _key: *mut LockClassKey,
+) {
+}
+
 pub unsafe fn __init_waitqueue_head(
     head: *mut wait_queue_head,
     _name: *const c_char,
