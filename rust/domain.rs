@@ -25,8 +25,9 @@
 //! one lock, to finish it one, and to wait one. Domains share nothing but the counter that cookies
 //! come from.
 //!
-//! Tasks begin in cookie order too. A domain has one item on the workqueue at a time, which stands for
-//! all tasks that no worker has begun with; how they are shared out is in `domain/runner.rs`.
+//! Tasks begin in cookie order too, on whatever NUMA nodes. A domain has one item on the workqueue at a time,
+//! which stands for all queued tasks; `domain/dispatch.rs` says how they are shared out, and why tasks that
+//! wait for earlier ones cannot exhaust what those need.
 //!
 //! What a task does to be seen, it does after [`Context::synchronize`], which waits for all tasks
 //! with lower cookies: the parallel parts overlap, the visible parts happen in cookie order.
@@ -60,6 +61,8 @@ mod cookie;
 #[cfg(CONFIG_DEBUG_FS)]
 mod debugfs;
 mod device;
+mod dispatch;
+mod dispatcher;
 mod error;
 mod executor;
 mod fixed;
@@ -77,7 +80,6 @@ mod own;
 mod pending;
 mod placed;
 mod registry;
-mod runner;
 mod running;
 mod scope;
 mod spawn;
@@ -188,6 +190,7 @@ pub const DEFAULT_LIMIT: usize = 32768;
 /// before that module's memory is freed.
 pub struct AsyncDomain {
     queue: WaitQueue<State, AllBelow>,
+    waiter: dispatcher::Waiter,
     registry: registry::Links,
     exclusive: bool,
     owner: Atomic<*mut ffi::module>,
@@ -202,8 +205,9 @@ pub struct AsyncDomain {
 /// What the lock of a domain protects.
 struct State {
     pending: Pending,
-    /// The runner that is on the queue, if somebody stands in line.
-    runner: Option<&'static runner::Runner>,
+    /// The number of the dispatcher that is on the workqueue; [`dispatcher::WANTED`] if there was none, and
+    /// the domain waits, or was given one since; or [`dispatcher::NONE`], if no task is queued.
+    dispatcher: u32,
     unfinished: usize,
     /// How many of them share the reference that the domain holds on its owner meanwhile.
     shared: usize,
@@ -247,8 +251,8 @@ pub struct Stats {
 
 // SAFETY: The domain is pinned while it is used; what it points to may be used by any thread.
 unsafe impl Send for AsyncDomain {}
-// SAFETY: The state is only touched under the lock, the registry's links under the registry's; the
-// owner is an atomic, and the lockdep map is only used by lockdep, which has its own lock.
+// SAFETY: The state is only touched under the lock, the links under the registry's, the waiter under that of the
+// domains that wait; the owner is an atomic, and the lockdep map is only used by lockdep, which has its own lock.
 unsafe impl Sync for AsyncDomain {}
 
 impl State {
@@ -318,7 +322,7 @@ impl AsyncDomain {
     ) {
         let state = State {
             pending: Pending::new(),
-            runner: None,
+            dispatcher: dispatcher::NONE,
             unfinished: 0,
             shared: 0,
             limit: DEFAULT_LIMIT,
@@ -334,6 +338,7 @@ impl AsyncDomain {
         // a reference on it.
         unsafe {
             WaitQueue::init_raw(&raw mut (*slot).queue, state, name, keys[0]);
+            (&raw mut (*slot).waiter).write(dispatcher::Waiter::new());
             (&raw mut (*slot).registry).write(registry::Links::new());
             (&raw mut (*slot).exclusive).write(exclusive);
             (&raw mut (*slot).owner).write(Atomic::new(owner));

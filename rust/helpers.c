@@ -153,6 +153,21 @@ void async_domain_helper_spill_unlock(unsigned long flags)
 	spin_unlock_irqrestore(&spill_lock, flags);
 }
 
+static DEFINE_SPINLOCK(dispatcher_lock);
+
+unsigned long async_domain_helper_dispatcher_lock(void)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&dispatcher_lock, flags);
+	return flags;
+}
+
+void async_domain_helper_dispatcher_unlock(unsigned long flags)
+{
+	spin_unlock_irqrestore(&dispatcher_lock, flags);
+}
+
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
 					  struct lock_class_key *key)
 {

@@ -45,6 +45,9 @@ void async_domain_helper_report_task(u64 cookie, int length, const char *stage, 
 unsigned long async_domain_helper_spill_lock(void);
 void async_domain_helper_spill_unlock(unsigned long flags);
 
+unsigned long async_domain_helper_dispatcher_lock(void);
+void async_domain_helper_dispatcher_unlock(unsigned long flags);
+
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
 					  struct lock_class_key *key);
 void async_domain_helper_lockdep_copy_map(struct lockdep_map *to, struct lockdep_map *from);

@@ -280,39 +280,45 @@ pub(crate) fn allow_signal(signal: u32) {
     unsafe { ffi::allow_signal(signal as c_int) };
 }
 
+/// Runs `f` while the workqueue runs so many items at a time, on each node.
+pub(crate) fn with_places<R>(places: c_int, f: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: The queue exists while the module is loaded; all limits here are valid.
+    let limit = |limit| unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), limit) };
+
+    limit(places);
+    let _end = ScopeGuard::new(|| limit(queue::MAX_ACTIVE));
+    f()
+}
+
 /// Runs `f` while the workqueue has as many items running as it may, so that nothing that is queued
 /// meanwhile starts.
 pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     let domain = Arc::pin_init(crate::new_async_domain!("blockers", exclusive), GFP_KERNEL)?;
     let gate = Gate::new()?;
     let running = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
-    // SAFETY: The queue exists while the module is loaded; all limits here are valid.
-    let limit = |limit| unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), limit) };
 
-    limit(1);
-    // However this ends, the blockers do, too. The domain is dropped after that, and waits for them.
-    let _end = ScopeGuard::new(|| {
-        gate.open();
-        limit(queue::MAX_ACTIVE);
-    });
-    // One for each node, since each may have one that runs.
-    for node in 0..nodes() {
-        let (g, r) = (gate.clone(), running.clone());
-        domain.on_node(node)?.schedule(
-            move |_| {
-                r.add(1, Relaxed);
-                g.wait();
-            },
-            GFP_KERNEL,
-        )?;
-    }
-    let blocked = eventually(|| running.load(Relaxed) > 0);
-    settle();
-    if blocked {
-        f()
-    } else {
-        Err(EBUSY)
-    }
+    with_places(1, || {
+        // However this ends, the blockers do, too. The domain is dropped after that, and waits for them.
+        let _end = ScopeGuard::new(|| gate.open());
+        // One for each node, since each may have one that runs.
+        for node in 0..nodes() {
+            let (g, r) = (gate.clone(), running.clone());
+            domain.on_node(node)?.schedule(
+                move |_| {
+                    r.add(1, Relaxed);
+                    g.wait();
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let blocked = eventually(|| running.load(Relaxed) > 0);
+        settle();
+        if blocked {
+            f()
+        } else {
+            Err(EBUSY)
+        }
+    })
 }
 
 /// How many NUMA nodes are online.

@@ -14,13 +14,10 @@
 //! largest limit that the kernel has ([`MAX_ACTIVE`]); a node's share of it is in proportion to its
 //! CPUs, and never less than eight (`min_active`, which modules cannot raise).
 //!
-//! A task may wait for *earlier* tasks of its domain, at any depth, without a deadlock. A domain begins
-//! its tasks in cookie order (see `domain/runner.rs`), so that in each domain that has a place the lowest
-//! unfinished task has one, and has nobody to wait for. Whoever has finished a task begins the next one
-//! of the domain, or leaves the place to others. Tasks that wait for anything else, such as later tasks
-//! or tasks of other domains, can exhaust the places. So can tasks that are asked to run on a node, and
-//! all if runners have run out: they are items of their own, which the workqueue begins in their order
-//! only if they go to the same pool of workers.
+//! A task may wait for *earlier* tasks of its domain, at any depth and on any nodes, without a deadlock: a
+//! domain begins its tasks in cookie order, so that those which a task waits for have a place themselves (see
+//! `domain/dispatch.rs`). Tasks that wait for anything else, such as later tasks or tasks of other domains,
+//! can exhaust the places.
 //!
 //! The queues have no rescuer (`WQ_MEM_RECLAIM`): do not use them on the way to free memory.
 //!

@@ -120,10 +120,7 @@ impl Placed<'_> {
     ///
     /// As [`Self::submit_task`], for each task.
     unsafe fn submit_chain(self, tasks: &mut Chain) -> Result<Range<Cookie>> {
-        let Self {
-            domain,
-            node: place,
-        } = self;
+        let Self { domain, node: nid } = self;
         let count = tasks.len();
 
         let mut shared = false;
@@ -149,7 +146,7 @@ impl Placed<'_> {
                 shared,
                 || tasks.pop(),
                 |state, node, cookie| {
-                    state.enqueue(domain, node.cast(), place);
+                    state.enqueue(domain, node.cast(), nid);
                     last = Some(cookie);
                 },
             )

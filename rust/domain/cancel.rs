@@ -66,7 +66,7 @@ impl AsyncDomain {
         let taken = self.queue.with(|state| {
             from_last(state, |state, node| {
                 // SAFETY: Nodes in the list are valid.
-                (unsafe { (*node.as_ptr()).cookie() } == cookie).then(|| take(state, node))
+                (unsafe { (*node.as_ptr()).cookie() } == cookie).then(|| take(state, node, self))
             })?
         });
         discard(taken)
@@ -90,7 +90,7 @@ impl AsyncDomain {
             from_last(state, |state, node| {
                 // SAFETY: Nodes in the list are valid.
                 if unsafe { (*node.as_ptr()).cookie() } < below {
-                    take(state, node)
+                    take(state, node, self)
                 } else {
                     None
                 }
@@ -119,7 +119,7 @@ impl AsyncDomain {
                         continue;
                     }
                 }
-                if let Some(task) = dequeue(state, node) {
+                if let Some(task) = dequeue(state, node, self) {
                     return Some(task);
                 }
             }
@@ -152,14 +152,14 @@ fn from_last<R>(
     None
 }
 
-/// What has been taken back.
+/// What has been dequeued.
 enum Taken {
     Task(NonNull<Task>),
     Spawned(NonNull<Spawned>),
 }
 
-/// Takes a task back from the workqueue; asks it to stop if that cannot be done.
-fn take(state: &mut State, node: NonNull<Node>) -> Option<Taken> {
+/// Dequeues a task; asks it to stop if it has begun.
+fn take(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<Taken> {
     // SAFETY: The caller found the node in the list, and holds the lock.
     unsafe {
         (*node.as_ptr()).stop();
@@ -167,26 +167,18 @@ fn take(state: &mut State, node: NonNull<Node>) -> Option<Taken> {
             return Spawned::cancel(spawned).then_some(Taken::Spawned(spawned));
         }
     }
-    dequeue(state, node).map(Taken::Task)
+    dequeue(state, node, domain).map(Taken::Task)
 }
 
-/// Takes a task out of the line, or back from the workqueue, if no worker has begun with it.
-fn dequeue(state: &mut State, node: NonNull<Node>) -> Option<NonNull<Task>> {
-    // SAFETY: The caller found the node in the list, and holds the lock. A task that has been taken
-    // back, or is ready or retiring, is not on the queue in order to be run.
+/// Dequeues a task, if it has not begun.
+fn dequeue(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<NonNull<Task>> {
+    // SAFETY: The caller found the node in the list, and holds the lock.
     unsafe {
         let flags = &*node.as_ptr();
-        let task = task_of(node)?;
-        let taken = if flags.has(flag::IN_LINE) {
-            state.take_back(node)
-        } else {
-            flags.has(flag::QUEUED)
-                && !flags.has(flag::TAKEN | flag::READY | flag::RETIRING)
-                && Task::dequeue(task)
-        };
+        let task = task_of(node).filter(|_| flags.has(flag::QUEUED))?;
 
-        taken.then(|| {
-            flags.set(flag::TAKEN);
+        state.dequeue(domain, task).then(|| {
+            flags.set(flag::DEQUEUED);
             task
         })
     }

@@ -58,7 +58,7 @@ impl Records for Domains {
                 "DOMAIN",
                 "FRONTIER",
                 "UNFINISHED",
-                "IN-LINE",
+                "QUEUED",
                 "SUBMITTED",
                 "WAITERS",
                 "WAITS",
@@ -78,7 +78,7 @@ impl Records for Domains {
         out.print(fmt!(
             "{:>10} {:>7} {:>10} {:>7} {:>10} {:>10} {:>10} {:>6} {} {}\n",
             domain.unfinished,
-            domain.in_line,
+            domain.queued,
             domain.submitted,
             domain.waiting,
             domain.counts.waits,
@@ -168,9 +168,9 @@ fn show_domain(domain: &Snapshot, out: &Output<'_>) {
         None => out.print(fmt!("-\n")),
     }
     out.print(fmt!(
-        "  tasks: {} unfinished, {} in line, {} submitted, {} finished, limit {}\n",
+        "  tasks: {} unfinished, {} queued, {} submitted, {} finished, limit {}\n",
         domain.unfinished,
-        domain.in_line,
+        domain.queued,
         domain.submitted,
         // CAST: `usize` is at most 64 bits wide.
         domain.submitted - domain.unfinished as u64,

@@ -26,7 +26,7 @@ use super::{
     task::{
         task_of,
         For,
-        Place,
+        StackNode,
         Task, //
     },
     token::InFlight,
@@ -60,9 +60,7 @@ fn text(bytes: &[u8]) -> &BStr {
 /// What becomes of a task just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It stands in line: no worker has begun with it.
-    InLine,
-    /// It is on the workqueue by itself.
+    /// No worker has begun with it.
     Queued,
     /// It runs, or, if it is ordered, its parallel part.
     Running,
@@ -81,7 +79,6 @@ pub(super) enum Stage {
 impl Stage {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::InLine => "in line",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Awaiting => "awaiting",
@@ -142,8 +139,8 @@ impl TaskView {
                 this.task(flags, task.as_ref());
             } else if let Some(spawned) = spawned_of(node) {
                 this.spawned(spawned.as_ref());
-            } else if flags.has(flag::PLACE) {
-                this.place(flags, node.cast::<Place>().as_ref());
+            } else if flags.has(flag::STACK) {
+                this.stack_node(flags, node.cast::<StackNode>().as_ref());
             } else if flags.has(flag::TOKEN) {
                 let ops = node.cast::<Task>().as_ref().ops;
                 this.code = Code::Function(ops.run as usize);
@@ -157,8 +154,8 @@ impl TaskView {
     fn task(&mut self, flags: &Node, task: &Task) {
         self.code = Code::Function(task.ops.run as usize);
         self.worker = task.worker.get();
-        self.stage = if flags.has(flag::IN_LINE) {
-            Stage::InLine
+        self.stage = if flags.has(flag::QUEUED) {
+            Stage::Queued
         } else if flags.has(flag::READY) {
             // What it still has to run.
             if let Some(retire) = task.ops.retire {
@@ -171,10 +168,8 @@ impl TaskView {
             }
         } else if self.worker.is_some() {
             Stage::Running
-        } else if flags.has(flag::TAKEN) {
+        } else if flags.has(flag::DEQUEUED) {
             Stage::Cancelled
-        } else if flags.has(flag::QUEUED) {
-            Stage::Queued
         } else {
             // By a worker that has yet to say who it is.
             Stage::Running
@@ -194,14 +189,14 @@ impl TaskView {
         };
     }
 
-    fn place(&mut self, flags: &Node, place: &Place) {
-        self.worker = Some(place.pid);
-        self.stage = if flags.has(flag::TAKEN) {
+    fn stack_node(&mut self, flags: &Node, stack_node: &StackNode) {
+        self.worker = Some(stack_node.pid);
+        self.stage = if flags.has(flag::DEQUEUED) {
             Stage::Cancelled
         } else {
             Stage::Running
         };
-        if let Some(ops) = place.ops.get() {
+        if let Some(ops) = stack_node.ops.get() {
             self.code = Code::Function(ops.run as usize);
         }
     }
@@ -264,7 +259,7 @@ pub(super) struct Snapshot {
     pub(super) of_device: bool,
     pub(super) frontier: Option<Cookie>,
     pub(super) unfinished: usize,
-    pub(super) in_line: usize,
+    pub(super) queued: usize,
     pub(super) limit: usize,
     pub(super) submitted: u64,
     pub(super) counts: Counts,
@@ -295,7 +290,7 @@ impl Snapshot {
             of_device: false,
             frontier: None,
             unfinished: 0,
-            in_line: 0,
+            queued: 0,
             limit: 0,
             submitted: 0,
             counts: Counts::default(),
@@ -335,7 +330,7 @@ impl Snapshot {
         self.visited = state.visitors > 0;
         self.frontier = state.pending.lowest();
         self.unfinished = state.unfinished;
-        self.in_line = state.pending.in_line();
+        self.queued = state.pending.queued();
         self.limit = state.limit;
         self.submitted = state.submitted;
         self.counts = state.counts();
@@ -470,26 +465,26 @@ mod tests {
         let (domain, gate) = (domain()?, Gate::new()?);
 
         kunit::with_full_queue(|| {
-            let line = domain.schedule(|_| (), GFP_KERNEL)?;
-            let queued = domain.on_node(0)?.schedule(|_| (), GFP_KERNEL)?;
+            let first = domain.schedule(|_| (), GFP_KERNEL)?;
+            let placed = domain.on_node(0)?.schedule(|_| (), GFP_KERNEL)?;
             let token = domain.begin(GFP_KERNEL)?;
             let item = Stays::new(&gate)?;
-            let (other, in_line) = (Stays::new(&gate)?, domain.submit(item.clone())?);
+            let (other, queued) = (Stays::new(&gate)?, domain.submit(item.clone())?);
             let item_token = domain.begin_item(other.clone())?;
 
             let snapshot = look(&domain, 64)?;
             let stages = snapshot.tasks.iter().map(|t| (t.cookie, t.stage));
             let expected = [
-                (line, Stage::InLine),
-                (queued, Stage::Queued),
+                (first, Stage::Queued),
+                (placed, Stage::Queued),
                 (token.cookie(), Stage::Token),
-                (in_line, Stage::InLine),
+                (queued, Stage::Queued),
                 (item_token.cookie(), Stage::Token),
             ];
             assert!(stages.eq(expected));
             assert!(snapshot.tasks.iter().all(|task| task.worker.is_none()));
-            assert_eq!((snapshot.frontier, snapshot.in_line), (Some(line), 2));
-            assert_eq!(task(&domain, in_line)?.code, item.code());
+            assert_eq!((snapshot.frontier, snapshot.queued), (Some(first), 3));
+            assert_eq!(task(&domain, queued)?.code, item.code());
             assert_eq!(task(&domain, item_token.cookie())?.code, other.code());
             assert!(matches!(
                 task(&domain, token.cookie())?.code,

@@ -4,6 +4,7 @@
 
 use super::{
     cookie::AllBelow,
+    dispatch::Server,
     pending::{
         flag,
         Node, //
@@ -33,7 +34,7 @@ use kernel::prelude::*;
 pub(super) enum Next {
     /// Retire it: it is first in the order.
     Retire(NonNull<Task>),
-    /// Run it: it was first in line.
+    /// Run it: it was the first queued one, and has begun.
     Run(NonNull<Task>),
     Nothing,
 }
@@ -190,17 +191,17 @@ impl AsyncDomain {
     ///
     /// # Safety
     ///
-    /// `node` must be in this domain's order. `spare` must be null, or the caller a worker, and `spare`
-    /// as for [`State::take_next`]; it may be `node`.
+    /// `node` must be in this domain's order. If there is a `server`, then it must be that of this thread, a
+    /// worker; its stack node may be `node`, or be in no list.
     #[inline]
-    pub(super) unsafe fn finish(&self, node: *mut Node, spare: *mut Node) -> Next {
+    pub(super) unsafe fn finish(&self, node: *mut Node, server: Option<&Server>) -> Next {
         let (next, released) = self.queue.with(|state| {
             // SAFETY: By the caller's promise. The node is in no list any more when the next is taken.
             unsafe {
                 let (retire, released) = leave(state, node, self);
                 let next = match retire {
                     Some(task) => Next::Retire(task),
-                    None => state.take_next(spare).map_or(Next::Nothing, Next::Run),
+                    None => state.take_next(server).map_or(Next::Nothing, Next::Run),
                 };
                 (next, released)
             }
@@ -234,8 +235,8 @@ impl AsyncDomain {
     ///
     /// # Safety
     ///
-    /// The task must be in this domain's order, and belong to the caller; `spare` as above.
-    pub(super) unsafe fn ready(&self, task: NonNull<Task>, spare: *mut Node) -> Next {
+    /// The task must be in this domain's order, and belong to the caller; `server` as above.
+    pub(super) unsafe fn ready(&self, task: NonNull<Task>, server: Option<&Server>) -> Next {
         let node: NonNull<Node> = task.cast();
 
         self.queue.with(|state| {
@@ -249,16 +250,16 @@ impl AsyncDomain {
                     return Next::Retire(task);
                 }
                 (*node.as_ptr()).set(flag::READY);
-                state.take_next(spare).map_or(Next::Nothing, Next::Run)
+                state.take_next(server).map_or(Next::Nothing, Next::Run)
             }
         })
     }
 
-    /// Puts the node of a [`Place`](super::task::Place) in the place of one.
+    /// Puts the node of a [`StackNode`](super::task::StackNode) in the place of one.
     ///
     /// # Safety
     ///
-    /// `old` must be in this domain's order, `new` that of a valid place, in no list, and stay where it is
+    /// `old` must be in this domain's order, `new` that of a valid stack node, in no list, and stay where it is
     /// until it has been removed.
     #[inline]
     pub(super) unsafe fn replace(&self, old: *mut Node, new: *mut Node) {

@@ -6,9 +6,9 @@
 //! is always the lowest in progress. A plain doubly linked list does this in constant time; unlike
 //! `struct list_head` it has no pointer to itself, so that a domain can be moved into its place.
 //!
-//! The tasks that no runner has begun with are a part of the same list: they stand in *line*, which a
-//! flag says and a pointer to the first of them. That pointer only moves towards higher cookies, so that
-//! all that it steps over (tokens, mostly) is stepped over once.
+//! The tasks that have not begun are *queued* in the same list: a flag says so, and there is a pointer to
+//! the first of them. That pointer only moves towards higher cookies, so that all that it steps over
+//! (tokens, mostly) is stepped over once.
 
 use super::cookie::Cookie;
 use crate::ffi;
@@ -50,18 +50,16 @@ pub(super) mod flag {
     pub(in super::super) const READY: u16 = 1 << 2;
     /// Somebody has been given the task to run its in-order part.
     pub(in super::super) const RETIRING: u16 = 1 << 3;
-    /// The task has been taken back from the workqueue.
-    pub(in super::super) const TAKEN: u16 = 1 << 4;
+    /// The task was dequeued by a thread that cancels it, or runs it in its own context.
+    pub(in super::super) const DEQUEUED: u16 = 1 << 4;
     /// The node is the first field of a [`Spawned`](super::super::executor::Spawned).
     pub(in super::super) const SPAWNED: u16 = 1 << 5;
-    /// The task stands in the line of those that no runner has begun with.
-    pub(in super::super) const IN_LINE: u16 = 1 << 6;
-    /// The task has been queued by its own work item.
-    pub(in super::super) const QUEUED: u16 = 1 << 7;
+    /// The task is queued: it has not begun.
+    pub(in super::super) const QUEUED: u16 = 1 << 6;
     /// The node is the first field of a [`Task`](super::super::task::Task) that is in flight, not run.
-    pub(in super::super) const TOKEN: u16 = 1 << 8;
-    /// The node is the first field of a [`Place`](super::super::task::Place).
-    pub(in super::super) const PLACE: u16 = 1 << 9;
+    pub(in super::super) const TOKEN: u16 = 1 << 7;
+    /// The node is the first field of a [`StackNode`](super::super::task::StackNode).
+    pub(in super::super) const STACK: u16 = 1 << 8;
 }
 
 impl Node {
@@ -156,12 +154,12 @@ impl Node {
 /// - All nodes in the list are valid, and stay in place until they are removed.
 /// - Their cookies are strictly increasing.
 /// - `first` and `last` are null if and only if the list is empty.
-/// - `in_line` nodes have [`flag::IN_LINE`] set, and `line` is the first of them, or null.
+/// - `queued` nodes have [`flag::QUEUED`] set, and `first_queued` is the first of them, or null.
 pub(super) struct Pending {
     first: *mut Node,
     last: *mut Node,
-    line: *mut Node,
-    in_line: usize,
+    first_queued: *mut Node,
+    queued: usize,
 }
 
 // SAFETY: The list is a set of pointers, which may be followed by whoever owns the list.
@@ -174,8 +172,8 @@ impl Pending {
         Self {
             first: ptr::null_mut(),
             last: ptr::null_mut(),
-            line: ptr::null_mut(),
-            in_line: 0,
+            first_queued: ptr::null_mut(),
+            queued: 0,
         }
     }
 
@@ -245,50 +243,50 @@ impl Pending {
         self.last = node;
     }
 
-    /// Puts the node that was appended last in line.
+    /// Queues the node that was appended last.
     #[inline]
-    pub(super) fn line_up(&mut self) {
+    pub(super) fn queue_last(&mut self) {
         // SAFETY: By the type invariant `last` is null or a valid node.
         if let Some(last) = unsafe { self.last.as_ref() } {
-            last.set(flag::IN_LINE);
-            if self.line.is_null() {
-                self.line = self.last;
+            last.set(flag::QUEUED);
+            if self.first_queued.is_null() {
+                self.first_queued = self.last;
             }
-            self.in_line += 1;
+            self.queued += 1;
         }
     }
 
-    /// How many nodes stand in line.
+    /// How many nodes are queued.
     #[inline]
-    pub(super) fn in_line(&self) -> usize {
-        self.in_line
+    pub(super) fn queued(&self) -> usize {
+        self.queued
     }
 
-    /// The first node in line.
+    /// The first queued node.
     #[inline]
-    pub(super) fn next_in_line(&self) -> Option<NonNull<Node>> {
-        NonNull::new(self.line)
+    pub(super) fn first_queued(&self) -> Option<NonNull<Node>> {
+        NonNull::new(self.first_queued)
     }
 
-    /// Takes a node out of the line; it stays in the list.
+    /// Dequeues a node; it stays in the list.
     ///
     /// # Safety
     ///
-    /// `node` must be in this list, and in line.
+    /// `node` must be in this list, and queued.
     #[inline]
-    pub(super) unsafe fn leave_line(&mut self, node: NonNull<Node>) {
+    pub(super) unsafe fn dequeue(&mut self, node: NonNull<Node>) {
         // SAFETY: Nodes in the list are valid.
-        // INVARIANT: All nodes in line come after the first one of them.
+        // INVARIANT: All queued nodes come after the first one of them.
         unsafe {
-            (*node.as_ptr()).exchange(flag::IN_LINE, 0);
-            self.in_line -= 1;
-            if self.line == node.as_ptr() {
-                let mut next = (*self.line).next;
+            (*node.as_ptr()).exchange(flag::QUEUED, 0);
+            self.queued -= 1;
+            if self.first_queued == node.as_ptr() {
+                let mut next = (*node.as_ptr()).next;
 
-                while !next.is_null() && !(*next).has(flag::IN_LINE) {
+                while !next.is_null() && !(*next).has(flag::QUEUED) {
                     next = (*next).next;
                 }
-                self.line = next;
+                self.first_queued = next;
             }
         }
     }
@@ -297,7 +295,7 @@ impl Pending {
     ///
     /// # Safety
     ///
-    /// `node` must be in this list, and not in line.
+    /// `node` must be in this list, and not queued.
     #[inline]
     pub(super) unsafe fn remove(&mut self, node: *mut Node) -> bool {
         // SAFETY: The node is in the list, and so it and its neighbours are valid by the type
@@ -320,13 +318,13 @@ impl Pending {
         }
     }
 
-    /// Puts another node, that of a [`Place`](super::task::Place), in the place of a task's node, which is
-    /// then as if it were new. The other one gets the cookie, and of the flags [`flag::TAKEN`] and
-    /// [`flag::SHARED`].
+    /// Puts another node, that of a [`StackNode`](super::task::StackNode), in the place of a task's node,
+    /// which is then as if it were new. The other one gets the cookie, and of the flags
+    /// [`flag::DEQUEUED`] and [`flag::SHARED`].
     ///
     /// # Safety
     ///
-    /// `old` must be in this list, and not in line, `new` the node of a valid place, in no list, and stay
+    /// `old` must be in this list, and not queued, `new` that of a valid stack node, in no list, and stay
     /// where it is until it has been removed.
     #[inline]
     pub(super) unsafe fn replace(&mut self, old: *mut Node, new: *mut Node) {
@@ -341,8 +339,8 @@ impl Pending {
             (*new).next = next;
             (*new).cookie = cookie;
             (*new).since = (*old).since;
-            let flags = (*old).flags.get() & (flag::TAKEN | flag::SHARED);
-            (*new).flags.set(flags | flag::PLACE);
+            let flags = (*old).flags.get() & (flag::DEQUEUED | flag::SHARED);
+            (*new).flags.set(flags | flag::STACK);
             (*new).set_stop((*old).stopped.get());
             (*old).flags.set(flag::TASK);
             if next.is_null() {
@@ -458,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn line_is_served_in_order_whoever_leaves_it() -> Result {
+    fn queued_nodes_come_in_order() -> Result {
         const N: usize = 50;
         let mut nodes = KVec::with_capacity(N, GFP_KERNEL)?;
         let mut list = Pending::new();
@@ -471,28 +469,28 @@ mod tests {
             unsafe { list.push(node, Cookie::take()) };
             // Every third is something else, such as a token.
             if i % 3 != 0 {
-                list.line_up();
+                list.queue_last();
             }
         }
-        // Some leave from anywhere.
+        // Some are dequeued from anywhere.
         for i in shuffled(N)? {
             if i % 3 == 1 {
-                // SAFETY: The node is in the list, and in line, and leaves both once.
+                // SAFETY: The node is in the list, and queued, and leaves both once.
                 unsafe {
-                    list.leave_line(NonNull::from(&mut nodes[i]));
+                    list.dequeue(NonNull::from(&mut nodes[i]));
                     list.remove(&mut nodes[i]);
                 }
             }
         }
-        assert_eq!(list.in_line(), N / 3);
+        assert_eq!(list.queued(), N / 3);
         // The others come one after the other.
         for i in (2..N).step_by(3) {
             let node = NonNull::from(&mut nodes[i]);
-            assert_eq!(list.next_in_line(), Some(node));
+            assert_eq!(list.first_queued(), Some(node));
             // SAFETY: As above.
-            unsafe { list.leave_line(node) };
+            unsafe { list.dequeue(node) };
         }
-        assert_eq!((list.next_in_line(), list.in_line()), (None, 0));
+        assert_eq!((list.first_queued(), list.queued()), (None, 0));
         Ok(())
     }
 }

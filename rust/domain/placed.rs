@@ -94,7 +94,10 @@ impl AsyncDomain {
 #[kunit_tests(async_domain_placed)]
 mod tests {
     use super::*;
-    use crate::kunit;
+    use crate::kunit::{
+        self,
+        Gate, //
+    };
     use kernel::sync::Arc;
 
     fn domain() -> Result<Arc<AsyncDomain>> {
@@ -124,6 +127,36 @@ mod tests {
         }
         pr_info!("{there} of 100 tasks ran on their node\n");
         assert!(there >= 75);
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_of_one_queue_run_on_their_nodes() -> Result {
+        if kunit::lacks_second_node() {
+            return Ok(());
+        }
+        let (domain, nodes, gate) = (domain()?, kunit::nodes(), Gate::new()?);
+        let g = gate.clone();
+        let mut handles = KVec::new();
+
+        // In pairs, so that a worker could take a task of the other node, and may take one of its own.
+        domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
+        for i in 0..200 {
+            let node = i / 2 % nodes;
+            let handle = domain.on_node(node)?.schedule_with_handle(
+                // SAFETY: It may always be called.
+                move |_| (unsafe { ffi::numa_node_id() }) == node,
+                GFP_KERNEL,
+            )?;
+            handles.push(handle, GFP_KERNEL)?;
+        }
+        gate.open();
+        let mut there = 0;
+        for handle in handles {
+            there += i32::from(handle.join()?);
+        }
+        pr_info!("{there} of 200 tasks ran on their node\n");
+        assert!(there >= 150);
         Ok(())
     }
 

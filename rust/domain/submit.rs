@@ -14,7 +14,7 @@ use super::{
     running::Run,
     scope::Gathering,
     task::{
-        Place,
+        StackNode,
         Task, //
     },
     trace,
@@ -189,8 +189,8 @@ impl AsyncDomain {
             return Err(error);
         }
 
-        let mut place = Place::new();
-        let node = place.node();
+        let mut stack_node = StackNode::new();
+        let node = stack_node.node();
         // SAFETY: The node is on our stack, where it stays until it is removed below.
         let cookie = unsafe { self.link_unlimited(node) }?;
         trace::task_start_here(self, cookie);

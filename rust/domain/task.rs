@@ -11,10 +11,10 @@
 //! function is called, the task's place in the order moves to a node on the worker's stack, and
 //! nothing in the caller's memory is touched afterwards.
 //!
-//! Most tasks stand in line until a [runner](super::runner) takes them. Those that are asked to run on
-//! some node are queued by a work item of their own.
+//! Tasks are queued until the worker of a [dispatcher](super::dispatch) begins with them.
 
 use super::{
+    dispatch::Server,
     modules::{
         is_held_by,
         KeptRef,
@@ -139,39 +139,45 @@ impl For {
 pub(super) struct Task {
     /// The place in the order.
     pub(super) node: Node,
-    /// For a task that is not left to a runner; initialised when it is queued.
+    /// For what is left to a worker other than to run the task; initialised then.
     work: Opaque<ffi::work_struct>,
     pub(super) ops: &'static Ops,
     pub(super) domain: *const AsyncDomain,
     pub(super) for_: For,
     queued: Atomic<bool>,
-    /// Who runs the task, unless its place is on the stack of who does.
+    /// The NUMA node on which it is to run, or [`ffi::NUMA_NO_NODE`].
+    nid: i16,
+    /// The worker that runs the task, unless its place is on the stack of that.
     pub(super) worker: WorkerId,
 }
 
-/// The place of a task in the caller's memory while it runs, on the stack of who runs it.
+// CAST: It is -1, and the numbers of nodes are small.
+const NO_NID: i16 = ffi::NUMA_NO_NODE as i16;
+const _: () = assert!(ffi::MAX_NUMNODES <= i16::MAX as _);
+
+/// The place in the order of a task in the caller's memory while it runs, on the stack of its worker.
 #[repr(C)]
-pub(super) struct Place {
+pub(super) struct StackNode {
     node: Node,
     /// The functions of the task, if it has any. Changed under the domain's lock, or while the node is in
     /// no list.
     pub(super) ops: Cell<Option<&'static Ops>>,
-    /// Who runs the task.
+    /// The thread that runs the task.
     pub(super) pid: c_int,
 }
 
-impl Place {
-    /// Makes a place that is in no list, for the current thread.
+impl StackNode {
+    /// Makes a node that is in no list, for the current thread.
     #[inline]
     pub(super) fn new() -> Self {
         Self {
-            node: Node::new(flag::PLACE),
+            node: Node::new(flag::STACK),
             ops: Cell::new(None),
             pid: ffi::current_pid(),
         }
     }
 
-    /// The node of a place.
+    /// What is in the order.
     #[inline]
     pub(super) fn node(&mut self) -> *mut Node {
         ptr::from_mut(self).cast()
@@ -192,6 +198,7 @@ impl Task {
             (&raw mut (*this).domain).write(ptr::null());
             (&raw mut (*this).for_).write(For::Modules(KeptRefs::NONE));
             (&raw mut (*this).queued).write(Atomic::new(false));
+            (&raw mut (*this).nid).write(NO_NID);
             (&raw mut (*this).worker).write(WorkerId::new());
         }
     }
@@ -283,23 +290,28 @@ impl Task {
         unsafe { NonNull::new_unchecked(container_of!(work, Self, work)) }
     }
 
-    /// Hands the task over to the workqueue by its own work item.
+    /// Says on which node the task is to run, a valid one, or [`ffi::NUMA_NO_NODE`].
     ///
     /// # Safety
     ///
-    /// The task must be prepared, in the order of its domain, whose lock must be held, and not queued;
-    /// it belongs to the workqueue from now on. `node` must be a valid NUMA node, or
-    /// [`ffi::NUMA_NO_NODE`].
-    pub(super) unsafe fn enqueue(this: NonNull<Self>, node: c_int) {
-        // SAFETY: The task is ours and not queued. The work item is valid until the task has finished, or is
-        // given back by its worker.
-        unsafe {
-            let work = Self::work(this);
+    /// The task must be valid and belong to the caller.
+    #[inline]
+    pub(super) unsafe fn set_nid(this: NonNull<Self>, nid: c_int) {
+        // CAST: It fits, as asserted above.
+        //
+        // SAFETY: The task belongs to the caller.
+        unsafe { (*this.as_ptr()).nid = nid as i16 };
+    }
 
-            (*this.as_ptr()).node.set(flag::QUEUED);
-            ffi::init_work::<Self>(work);
-            queue::enqueue(work, node);
-        }
+    /// The node on which the task is to run, or [`ffi::NUMA_NO_NODE`].
+    ///
+    /// # Safety
+    ///
+    /// The task must be valid, and queued; the domain's lock must be held.
+    #[inline]
+    pub(super) unsafe fn nid(this: NonNull<Self>) -> c_int {
+        // SAFETY: The task is valid, and nobody changes this while it is queued.
+        unsafe { (*this.as_ptr()).nid }.into()
     }
 
     /// Has the task retired by a worker of its own.
@@ -310,8 +322,8 @@ impl Task {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn retire_elsewhere(this: NonNull<Self>) {
-        // SAFETY: If the work item was queued, then a worker has begun with it, and does not touch it any
-        // more. It is valid until the task has retired.
+        // SAFETY: The work item is not queued: a task is given away to be retired once. It is valid until the
+        // task has retired.
         unsafe {
             let work = Self::work(this);
 
@@ -327,20 +339,9 @@ impl Task {
     /// The task must be in the order of its domain, with a token that is not used any more.
     #[cfg(CONFIG_PREEMPT_RT)]
     pub(super) unsafe fn leave_token(this: NonNull<Self>) -> bool {
-        // SAFETY: If the work item was queued, for an earlier submission, then a worker has begun with it, and
-        // does not touch it any more. It is valid until the item is dropped.
+        // SAFETY: The work item is not queued: the token is finished once, and an item has no in-order part. It is
+        // valid until the item is dropped.
         unsafe { queue::leave_to_worker::<LeftToken>(Self::work(this)) }
-    }
-
-    /// Takes the task back from the workqueue, if no worker has begun with it.
-    ///
-    /// # Safety
-    ///
-    /// The task must be in the order of its domain, whose lock must be held, and have
-    /// [`flag::QUEUED`] set.
-    pub(super) unsafe fn dequeue(this: NonNull<Self>) -> bool {
-        // SAFETY: The work item was initialised, and is valid while the task is in the order.
-        unsafe { queue::cancel(Self::work(this)) }
     }
 
     /// Whether the task works for this scope.
@@ -365,10 +366,10 @@ impl Task {
             let end = End::of(task, Thread::Any);
 
             if (*this).ops.callers_memory {
-                let mut place = Place::new();
-                let node = place.node();
+                let mut stack_node = StackNode::new();
 
-                (*node.cast::<Place>()).ops.set(Some((*this).ops));
+                stack_node.ops.set(Some((*this).ops));
+                let node = stack_node.node();
                 (*end.domain).replace(&raw mut (*this).node, node);
                 Task::unclaim(task);
                 end.discard(node, ptr::null_mut());
@@ -383,9 +384,8 @@ impl Task {
     /// # Safety
     ///
     /// The task must be prepared, in the order of its domain, and belong to the caller, which is on this
-    /// thread. If `spare` is not null, then the thread must be a worker, `spare` as for
-    /// [`State::take_next`](super::State), and the place of a task in the caller's memory be there.
-    unsafe fn execute(task: NonNull<Self>, thread: Thread<'_>, spare: *mut Node) -> Left {
+    /// thread. If there is a `server`, then it must be that of this thread, a worker, which has begun with the task.
+    unsafe fn execute(task: NonNull<Self>, thread: Thread<'_>, server: Option<&Server>) -> Left {
         // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
         // it. Its domain is not dropped before the task is finished or detached.
         unsafe {
@@ -395,21 +395,24 @@ impl Task {
 
             trace::task_start(task);
             if ops.callers_memory {
-                let mut own = MaybeUninit::<Place>::uninit();
-                let mut node = spare;
+                let mut own = MaybeUninit::<StackNode>::uninit();
+                let node = match server {
+                    // The worker has put it there.
+                    Some(server) => server.stack_node().cast(),
+                    None => {
+                        let stack_node = own.write(StackNode::new());
 
-                if spare.is_null() {
-                    let place = own.write(Place::new());
-
-                    place.ops.set(Some(ops));
-                    node = place.node();
-                    (*end.domain).replace(&raw mut (*this).node, node);
-                }
+                        stack_node.ops.set(Some(ops));
+                        let node = stack_node.node();
+                        (*end.domain).replace(&raw mut (*this).node, node);
+                        node
+                    }
+                };
                 // The claim is that of the submission which ends here: the caller's code may queue the
                 // task again, or free it.
                 Task::unclaim(task);
                 let attached = end.enter(node, |context| (ops.run)(task, context));
-                end.finish(node, attached, ptr::null_mut(), spare)
+                end.finish(node, attached, ptr::null_mut(), server)
             } else {
                 let node = &raw mut (*this).node;
 
@@ -423,17 +426,17 @@ impl Task {
                     Some(retire) if !attached => {
                         // The task has dropped its domain: there is no order any more.
                         end.enter_detached(node, |context| retire(task, context));
-                        end.finish(node, false, this, spare)
+                        end.finish(node, false, this, server)
                     }
                     Some(_) => {
                         mem::forget(end.modules);
                         (*this).worker.clear();
                         Left {
-                            next: (*end.domain).ready(task, spare),
+                            next: (*end.domain).ready(task, server),
                             memory: ptr::null_mut(),
                         }
                     }
-                    None => end.finish(node, attached, this, spare),
+                    None => end.finish(node, attached, this, server),
                 }
             }
         }
@@ -447,7 +450,7 @@ impl Task {
     /// in process context.
     pub(super) unsafe fn execute_here(task: NonNull<Self>) {
         // SAFETY: By the caller's promise.
-        unsafe { Self::execute(task, Thread::Any, ptr::null_mut()).leave() }
+        unsafe { Self::execute(task, Thread::Any, None).leave() }
     }
 
     /// Runs the in-order part of a task; returns what is left to be done.
@@ -455,8 +458,8 @@ impl Task {
     /// # Safety
     ///
     /// The task must be first in the order of its domain, and have been given to the caller to be
-    /// retired, which is the worker; `spare` as for [`Self::execute`].
-    unsafe fn retire(task: NonNull<Self>, worker: &Worker, spare: *mut Node) -> Left {
+    /// retired, which is the worker; if there is a `server`, then it must be that of this thread.
+    unsafe fn retire(task: NonNull<Self>, worker: &Worker, server: Option<&Server>) -> Left {
         // SAFETY: As in `execute`.
         unsafe {
             let this = task.as_ptr();
@@ -472,7 +475,7 @@ impl Task {
                 }
             });
 
-            end.finish(node, attached, this, spare)
+            end.finish(node, attached, this, server)
         }
     }
 
@@ -482,15 +485,15 @@ impl Task {
     /// # Safety
     ///
     /// It must belong to the caller, which is the worker, and not be the task whose work item the worker runs.
-    /// `spare` as for [`Self::execute`].
-    unsafe fn go_on(mut next: Next, worker: &Worker, spare: *mut Node) {
+    /// If there is a `server`, then it must be that of this thread.
+    unsafe fn go_on(mut next: Next, worker: &Worker, server: Option<&Server>) {
         loop {
             // SAFETY: The task was just given to us. If its memory comes back, then it has finished, and
             // the memory is ours.
             unsafe {
                 let left = match next {
-                    Next::Run(task) => Self::execute(task, Thread::Worker(worker), spare),
-                    Next::Retire(task) => Self::retire(task, worker, spare),
+                    Next::Run(task) => Self::execute(task, Thread::Worker(worker), server),
+                    Next::Retire(task) => Self::retire(task, worker, server),
                     Next::Nothing => return,
                 };
 
@@ -502,62 +505,35 @@ impl Task {
         }
     }
 
-    /// Runs a task, and then others of its domain as long as there are more in line than one.
+    /// Runs a task, and then others of its domain as long as the server takes them.
     ///
     /// # Safety
     ///
     /// The task must have been begun by the caller, a worker that is inside no task, and whose work item
-    /// is in nobody's memory. `spare` as for [`Self::execute`], and not null.
-    pub(super) unsafe fn serve(task: NonNull<Self>, spare: *mut Node) {
-        // SAFETY: By the caller's promise.
-        unsafe { Self::go_on(Next::Run(task), &Worker::new(), spare) }
-    }
-}
-
-// SAFETY: `run` does not touch the work item after it may have been freed.
-unsafe impl ffi::WorkFunction for Task {
-    unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in a `Task`. A queued task is prepared and in the order
-        // of its domain. The worker that the workqueue gives it to is the one that it belongs to.
-        unsafe {
-            let task = Self::with_work(work);
-            let worker = Worker::new();
-            let callers_memory = (*task.as_ptr()).ops.callers_memory;
-            let mut left = Self::execute(task, Thread::Worker(&worker), ptr::null_mut());
-
-            // The workqueue knows what this worker is running by the address of the item, until we
-            // return: another task at the same address would be left to this worker, and what we retire
-            // from here on may wait for that task. So our own memory is freed last; if the memory was the
-            // caller's, and may have been freed, others retire.
-            if callers_memory {
-                return left.leave();
-            }
-            // What is left may be our own in-order part.
-            if matches!(left.next, Next::Retire(first) if first == task) {
-                left = Self::retire(task, &worker, ptr::null_mut());
-            }
-            left.go_on(&worker);
-        }
+    /// is in nobody's memory. `server` must be that of this thread.
+    pub(super) unsafe fn serve(task: NonNull<Self>, server: &Server) {
+        // SAFETY: The caller has begun with the task for this server, and runs no work item of a task.
+        unsafe { Self::go_on(Next::Run(task), &Worker::new(), Some(server)) }
     }
 }
 
 /// A task that is retired by a worker of its own.
-///
-/// With a function of its own, since the workqueue tells items apart by address and function: one that is at the
-/// address, and has the function, of what a worker runs is left to that worker, which may be waiting for it.
 struct Retirement;
 
 // SAFETY: `run` does not touch the work item after it may have been freed.
 unsafe impl ffi::WorkFunction for Retirement {
     unsafe fn run(work: *mut ffi::work_struct) {
+        // The workqueue tells by the address and function of an item what this worker is running, until we
+        // return: another task at the same address would be left to this worker, and what we retire from here on
+        // may wait for that task. So the memory is freed last.
+        //
         // SAFETY: Work items with this function are in a `Task`, which is in the order of its domain, and was
-        // queued by who was given it to be retired. Its memory is freed last: what is retired from here on
-        // may wait for another item at the same address.
+        // queued by a thread that was given it to be retired.
         unsafe {
             let task = Task::with_work(work);
             let worker = Worker::new();
 
-            Task::retire(task, &worker, ptr::null_mut()).go_on(&worker);
+            Task::retire(task, &worker, None).go_on(&worker);
         }
     }
 }
@@ -583,17 +559,17 @@ struct Left {
 }
 
 impl Left {
-    /// Does what is left, for the worker that runs the work item of the task, whose memory is freed last.
+    /// Does what is left, for a worker that runs the work item of the task, whose memory is freed last.
     ///
     /// # Safety
     ///
     /// It must belong to the caller, which is the worker. The task must have finished, or have been left to who
     /// retires it.
     unsafe fn go_on(self, worker: &Worker) {
-        // SAFETY: By the caller's promise. Without a spare place nothing is taken from a line, and a task that
-        // is retired here comes after that one in the order.
+        // SAFETY: By the caller's promise. Without a server no task is begun with, and a task that is retired
+        // here comes after that one in the order.
         unsafe {
-            Task::go_on(self.next, worker, ptr::null_mut());
+            Task::go_on(self.next, worker, None);
             ffi::kfree(self.memory.cast());
         }
     }
@@ -697,19 +673,19 @@ impl<'a> End<'a> {
     /// # Safety
     ///
     /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or the
-    /// allocation of the task, which belongs to the caller. `spare` as for [`Task::execute`].
+    /// allocation of the task, which belongs to the caller. `server` as for [`Task::execute`].
     unsafe fn finish(
         self,
         node: *mut Node,
         attached: bool,
         memory: *mut Task,
-        spare: *mut Node,
+        server: Option<&Server>,
     ) -> Left {
         // SAFETY: By the caller's promise. The domain may be gone after `finish`. A scope is valid
         // until its last task has left it.
         let next = unsafe {
             let next = if attached {
-                (*self.domain).finish(node, spare)
+                (*self.domain).finish(node, server)
             } else {
                 if (*node).has(flag::SHARED) {
                     // It got this one when its domain was dropped.
@@ -743,7 +719,7 @@ impl<'a> End<'a> {
             let task = self.task;
             let attached = Run::enter_nested(self.domain, node, |_| discard(task));
 
-            self.finish(node, attached, memory, ptr::null_mut()).leave();
+            self.finish(node, attached, memory, None).leave();
         }
     }
 }

@@ -8,6 +8,10 @@ mod cancel;
 mod context;
 #[path = "../../../rust/domain/cookie.rs"]
 mod cookie;
+#[path = "../../../rust/domain/dispatch.rs"]
+mod dispatch;
+#[path = "../../../rust/domain/dispatcher.rs"]
+pub mod dispatcher;
 #[path = "../../../rust/domain/executor.rs"]
 pub mod executor;
 #[path = "../../../rust/domain/modules.rs"]
@@ -16,8 +20,6 @@ mod modules;
 mod order;
 #[path = "../../../rust/domain/pending.rs"]
 pub mod pending;
-#[path = "../../../rust/domain/runner.rs"]
-pub mod runner;
 #[path = "../../../rust/domain/running.rs"]
 mod running;
 #[path = "../../../rust/domain/task.rs"]
@@ -25,8 +27,8 @@ pub mod task;
 #[path = "../../../rust/domain/trace.rs"]
 mod trace;
 
-#[path = "scenarios/runner.rs"]
-pub mod runners;
+#[path = "scenarios/dispatcher.rs"]
+pub mod dispatchers;
 #[path = "scenarios/domain.rs"]
 pub mod scenarios;
 #[path = "scenarios/spawn.rs"]
@@ -73,6 +75,7 @@ include!(concat!(env!("OUT_DIR"), "/domain_items.rs"));
 
 pub struct AsyncDomain {
     queue: WaitQueue<State, AllBelow>,
+    waiter: dispatcher::Waiter,
     owner: Atomic<*mut ffi::module>,
 }
 
@@ -169,7 +172,7 @@ impl AsyncDomain {
         let domain = world::allocate::<Self>("a domain");
         let state = State {
             pending: Pending::new(),
-            runner: None,
+            dispatcher: dispatcher::NONE,
             unfinished: 0,
             shared: 0,
             limit: 8,
@@ -187,6 +190,7 @@ impl AsyncDomain {
                 c"model",
                 LockClassKey::key(),
             );
+            (&raw mut (*domain).waiter).write(dispatcher::Waiter::new());
             (&raw mut (*domain).owner).write(Atomic::new(owner));
             (*domain).owner();
             &*domain

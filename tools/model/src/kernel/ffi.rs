@@ -221,13 +221,25 @@ pub unsafe fn spill_lock() -> c_ulong {
 
 pub unsafe fn spill_unlock(_flags: c_ulong) {}
 
+pub unsafe fn dispatcher_lock() -> c_ulong {
+    take_lock(world::STATIC_LOCK)
+}
+
+pub unsafe fn dispatcher_unlock(_flags: c_ulong) {
+    give_lock(world::STATIC_LOCK);
+}
+
 pub unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
-    world::touch(head.addr());
-    let lock = world::lock(head.addr());
+    take_lock(head.addr())
+}
+
+fn take_lock(address: usize) -> c_ulong {
+    world::touch(address);
+    let lock = world::lock(address);
     let guard = lock.mutex.lock().unwrap();
 
-    world::touch(head.addr());
-    // SAFETY: The guard is dropped before the lock: see `wait_queue_unlock`.
+    world::touch(address);
+    // SAFETY: The guard is dropped before the lock: see `give_lock`.
     lock.guard
         .replace(Some(unsafe { std::mem::transmute(guard) }));
     lock.holder.set(Some(sched::current()));
@@ -235,8 +247,12 @@ pub unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
 }
 
 pub unsafe fn wait_queue_unlock(head: *mut wait_queue_head, _flags: c_ulong) {
-    world::touch(head.addr());
-    let lock = world::lock(head.addr());
+    give_lock(head.addr());
+}
+
+fn give_lock(address: usize) {
+    world::touch(address);
+    let lock = world::lock(address);
 
     assert_eq!(
         lock.holder.take(),
@@ -443,6 +459,7 @@ pub unsafe fn cond_resched() {}
 // --- Workqueues and memory -----------------------------------------------------------------------
 
 pub const NUMA_NO_NODE: c_int = -1;
+pub const MAX_NUMNODES: c_uint = 2;
 pub const WORK_CPU_UNBOUND: c_int = 64;
 
 pub unsafe fn queue_work_on(

@@ -69,6 +69,9 @@ struct World {
     works: Rc<Works>,
 }
 
+/// What stands for the address of the one lock that is static.
+pub const STATIC_LOCK: usize = 0;
+
 /// How many atomics that are static, or in frames, a scenario uses at most: mostly slots of running
 /// tasks, of which a thread that looks for its own tries 16.
 const STATICS: usize = 96;
@@ -97,6 +100,7 @@ pub fn begin() {
         works: Rc::new(Works::new()),
     };
     WORLD.set(Some(world));
+    new_lock(STATIC_LOCK);
     super::sched::adopt(add_thread());
 }
 

@@ -165,13 +165,12 @@ impl Job {
         job.discarded.add(0);
     }
 
-    /// The task stands in line.
     pub fn submit(task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
         Self::submit_on(ffi::NUMA_NO_NODE, task, domain)
     }
 
-    /// The task is queued by its own work item, if it is for some node.
-    fn submit_on(node: c_int, task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
+    /// Submits a task for a node, or for none.
+    pub fn submit_on(node: c_int, task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
         // SAFETY: The task is ours.
         unsafe { Placed { domain, node }.submit_task(task, ptr::null()) }
     }
@@ -239,21 +238,12 @@ pub fn visitor() {
 
 /// Two ordered tasks, two workers: the in-order parts run in order, once, and see each other's work.
 pub fn ordered() {
-    ordered_on(ffi::NUMA_NO_NODE);
-}
-
-/// The same, with tasks that are queued by their own work items.
-pub fn ordered_placed() {
-    ordered_on(0);
-}
-
-fn ordered_on(node: c_int) {
     let domain = AsyncDomain::begin();
     let log = Log::new();
     for i in 0..2 {
         let l = log.clone();
         let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(i));
-        Job::submit_on(node, task, domain).unwrap();
+        Job::submit(task, domain).unwrap();
     }
     let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
 
@@ -267,19 +257,29 @@ fn ordered_on(node: c_int) {
 
 /// An ordered task becomes ready while the token before it is finished.
 pub fn ordered_behind_token() {
+    behind_token(1);
+}
+
+/// The same, with another one behind it, which is retired by the same worker.
+pub fn ordered_both_behind_token() {
+    behind_token(2);
+}
+
+fn behind_token(count: u32) {
     let domain = AsyncDomain::begin();
     let token = Token::begin(domain);
     let log = Log::new();
-    let l = log.clone();
-    let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(1));
-    let cookie = Job::submit(task, domain).unwrap();
+    for i in 0..count {
+        let l = log.clone();
+        let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(i));
+        Job::submit(task, domain).unwrap();
+    }
     let worker = sched::spawn(workqueue::run_one);
 
     token.finish();
     worker.join();
     workqueue::run_rest();
-    assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
-    assert_eq!(log.get(), [1]);
+    assert!(log.get().into_iter().eq(0..count));
     domain.end();
 }
 
@@ -291,10 +291,10 @@ pub fn ordered_before_detached() {
     let log = Log::new();
     let l = log.clone();
     let task = Job::new(&Job::ORDERED, |_| (), move |_| l.add(1));
-    Job::submit_on(0, task, domain).unwrap();
+    Job::submit(task, domain).unwrap();
     workqueue::run_one();
     let task = Job::new(&Job::TASK, move |_| domain.end(), |_| ());
-    Job::submit_on(0, task, domain).unwrap();
+    Job::submit(task, domain).unwrap();
     token.finish();
     let workers = [(); 2].map(|()| sched::spawn(workqueue::run_one));
 
@@ -335,57 +335,63 @@ pub fn item() {
 /// A task in the caller's memory is submitted again while a worker begins with it: either it is still
 /// queued, or it is claimed, and all that the worker has done to it is over.
 pub fn item_again() {
-    again(ffi::NUMA_NO_NODE);
+    let (domain, task, log) = queued_item();
+    let worker = sched::spawn(workqueue::run_one);
+
+    let again = submit_again(domain, task, &log);
+    worker.join();
+    workqueue::run_rest();
+    assert_eq!(log.get().len(), if again { 2 } else { 1 });
+    domain.end();
+    world::memory_ends(task.as_ptr().addr());
 }
 
-/// The same, for one that is queued by its own work item.
-pub fn item_again_placed() {
-    again(0);
+/// The same, while somebody cancels it.
+pub fn item_again_cancelled() {
+    let (domain, task, log) = queued_item();
+    // SAFETY: The task is valid, and submitted.
+    let cookie = unsafe { Node::cookie_of(task.as_ptr().cast()) };
+    let other = sched::spawn(move || assert!(domain.cancel(cookie)));
+
+    let again = submit_again(domain, task, &log);
+    other.join();
+    workqueue::run_rest();
+    assert_eq!(log.get().len(), usize::from(again));
+    domain.end();
+    world::memory_ends(task.as_ptr().addr());
 }
 
-fn again(node: c_int) {
+fn queued_item() -> (&'static AsyncDomain, NonNull<Task>, Log) {
     let domain = AsyncDomain::begin();
     let log = Log::new();
     let l = log.clone();
     let task = Job::new(&Job::ITEM, move |_| l.add(1), |_| ());
     // SAFETY: The task is valid.
     assert!(unsafe { Task::claim(task) });
-    Job::submit_on(node, task, domain).unwrap();
-    let worker = sched::spawn(workqueue::run_one);
+    Job::submit(task, domain).unwrap();
+    (domain, task, log)
+}
 
-    // SAFETY: As above.
-    if unsafe { Task::claim(task) } {
-        let l = log.clone();
-        Job::of(task).parts.borrow_mut().0 = Some(Box::new(move |_| l.add(2)));
-        Job::submit_on(node, task, domain).unwrap();
-        worker.join();
-        workqueue::run_rest();
-        assert_eq!(log.get().len(), 2);
-    } else {
-        worker.join();
-        assert_eq!(log.get(), [1]);
+/// Submits an item unless it is queued.
+fn submit_again(domain: &'static AsyncDomain, task: NonNull<Task>, log: &Log) -> bool {
+    // SAFETY: The task is valid.
+    if !unsafe { Task::claim(task) } {
+        return false;
     }
-    domain.end();
-    world::memory_ends(task.as_ptr().addr());
+    let l = log.clone();
+    Job::of(task).parts.borrow_mut().0 = Some(Box::new(move |_| l.add(2)));
+    Job::submit(task, domain).unwrap();
+    true
 }
 
 /// A task is cancelled while a worker begins with it: it runs, or is dropped.
 pub fn cancel() {
-    cancel_on(ffi::NUMA_NO_NODE);
-}
-
-/// The same, for one that is queued by its own work item.
-pub fn cancel_placed() {
-    cancel_on(0);
-}
-
-fn cancel_on(node: c_int) {
     let domain = AsyncDomain::begin();
     let ran = Log::new();
     let r = ran.clone();
     let task = Job::new(&Job::TASK, move |_| r.add(1), |_| ());
     let d = Job::of(task).discarded.clone();
-    let cookie = Job::submit_on(node, task, domain).unwrap();
+    let cookie = Job::submit(task, domain).unwrap();
     let worker = sched::spawn(workqueue::run_rest);
 
     let cancelled = domain.cancel(cookie);

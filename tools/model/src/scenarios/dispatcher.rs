@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The runner of a domain, on the queue and off it, and the module that its tasks share.
+//! The dispatcher of a domain, on the workqueue and off it, and the module that its tasks share.
 
 use super::{
+    dispatcher::{
+        FREE,
+        NONE,
+        TABLE, //
+    },
     scenarios::{
         Job,
         Log, //
@@ -22,15 +27,16 @@ use crate::{
         world, //
     },
 };
+use kernel::{
+    prelude::*,
+    sync::atomic::ordering::Relaxed, //
+};
 use loom::sync::{
     Condvar,
     Mutex, //
 };
 use std::{
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr,
     rc::Rc, //
 };
 
@@ -38,9 +44,9 @@ use std::{
 fn check(domain: &AsyncDomain) {
     domain.queue.with(|state| {
         assert_eq!(
-            state.runner.is_some(),
-            state.pending.in_line() > 0,
-            "a runner is on the queue if and only if somebody stands in line"
+            state.dispatcher != NONE,
+            state.pending.queued() > 0,
+            "a dispatcher is called if and only if tasks are queued"
         );
     });
 }
@@ -49,7 +55,7 @@ fn check(domain: &AsyncDomain) {
 fn check_begun(domain: &AsyncDomain, cookie: Cookie) {
     check(domain);
     domain.queue.with(|state| {
-        let next = state.pending.next_in_line();
+        let next = state.pending.first_queued();
         // SAFETY: Nodes in the list are valid.
         let next = next.map(|node| unsafe { node.as_ref() }.cookie());
         assert!(
@@ -61,6 +67,14 @@ fn check_begun(domain: &AsyncDomain, cookie: Cookie) {
 
 /// Submits a task that says when it has run.
 fn submit(domain: &'static AsyncDomain, ops: &'static Ops) -> (NonNull<Task>, Cookie, Log) {
+    submit_on(ffi::NUMA_NO_NODE, domain, ops)
+}
+
+fn submit_on(
+    nid: c_int,
+    domain: &'static AsyncDomain,
+    ops: &'static Ops,
+) -> (NonNull<Task>, Cookie, Log) {
     let log = Log::new();
     let l = log.clone();
     let task = Job::new(
@@ -71,7 +85,7 @@ fn submit(domain: &'static AsyncDomain, ops: &'static Ops) -> (NonNull<Task>, Co
         },
         |_| (),
     );
-    let cookie = Job::submit(task, domain).unwrap();
+    let cookie = Job::submit_on(nid, task, domain).unwrap();
     (task, cookie, log)
 }
 
@@ -87,8 +101,8 @@ fn end(workers: impl IntoIterator<Item = sched::Started<()>>) {
 }
 
 /// Three tasks, two workers: each is run once, and the domain is dropped as soon as it is empty, maybe while
-/// a worker begins with the runner.
-pub fn line() {
+/// a worker begins with the dispatcher.
+pub fn queue() {
     let domain = AsyncDomain::begin();
     let logs = [(); 3].map(|()| submit(domain, &Job::TASK).2);
     let workers = workers();
@@ -100,7 +114,7 @@ pub fn line() {
     end(workers);
 }
 
-/// The same, with ordered tasks, which leave the line before they finish.
+/// The same, with ordered tasks, which a worker leaves before they finish.
 pub fn ordered() {
     let domain = AsyncDomain::begin();
     let logs = [(); 3].map(|()| submit(domain, &Job::ORDERED).2);
@@ -127,6 +141,19 @@ pub fn items() {
     end(workers);
 }
 
+/// The same, with tasks for different nodes.
+pub fn nodes() {
+    let domain = AsyncDomain::begin();
+    let logs = [0, 1, ffi::NUMA_NO_NODE].map(|nid| submit_on(nid, domain, &Job::TASK).2);
+    let workers = workers();
+
+    domain.end();
+    for log in &logs {
+        assert_eq!(log.get(), [1]);
+    }
+    end(workers);
+}
+
 /// Tasks are submitted while a worker finishes others, and takes the next.
 pub fn submission() {
     let domain = AsyncDomain::begin();
@@ -143,7 +170,7 @@ pub fn submission() {
     end(workers);
 }
 
-/// The last in line is cancelled while workers begin with the runner; then the domain is dropped.
+/// The last queued task is cancelled while workers begin with the dispatcher; then the domain is dropped.
 pub fn cancel_last() {
     let domain = AsyncDomain::begin();
     let first = submit(domain, &Job::TASK).2;
@@ -158,7 +185,7 @@ pub fn cancel_last() {
     end(workers);
 }
 
-/// The only one in line is cancelled, and another one comes: it calls a worker again.
+/// The only queued task is cancelled, and another one comes: it calls a dispatcher again.
 pub fn cancel_and_submit() {
     let domain = AsyncDomain::begin();
     let (_, cookie, first) = submit(domain, &Job::TASK);
@@ -173,7 +200,7 @@ pub fn cancel_and_submit() {
     end(workers);
 }
 
-/// Two cancel all that stands in line, while a worker begins with it.
+/// Two threads cancel all queued tasks, while a worker begins with one.
 pub fn cancel_by_two() {
     let domain = AsyncDomain::begin();
     let logs = [(); 2].map(|()| submit(domain, &Job::TASK).2);
@@ -186,6 +213,22 @@ pub fn cancel_by_two() {
     let ran: usize = logs.iter().map(|log| log.get().len()).sum();
     assert_eq!(ran, 2 - cancelled);
     end([worker]);
+}
+
+/// The first queued task is cancelled, for whose node the dispatcher was: the worker that begins with it sends
+/// another one to that of the next task.
+pub fn cancel_other_node() {
+    let domain = AsyncDomain::begin();
+    let (_, cookie, first) = submit_on(0, domain, &Job::TASK);
+    let second = submit_on(1, domain, &Job::TASK).2;
+    let workers = workers();
+
+    let cancelled = domain.cancel(cookie);
+    check(domain);
+    domain.end();
+    assert_eq!(first.get().len(), if cancelled { 0 } else { 1 });
+    assert_eq!(second.get(), [1]);
+    end(workers);
 }
 
 /// A task waits for one that is submitted after it has begun: another worker begins with that.
@@ -219,7 +262,7 @@ pub fn parallel() {
     end(workers);
 }
 
-/// Runners are taken from the stack of free ones, and given back, while somebody is about to take one.
+/// Dispatchers are taken from the stack of free ones, and given back, while a thread is about to take one.
 pub fn free_list() {
     let domains = [(); 4].map(|()| AsyncDomain::begin());
     let [slow, cancelled, kept, last] = domains;
@@ -238,6 +281,67 @@ pub fn free_list() {
     for domain in domains {
         domain.end();
     }
+}
+
+/// There is one dispatcher in this execution.
+fn with_one_dispatcher() {
+    FREE.store(NONE.into(), Relaxed);
+    TABLE[0].put();
+}
+
+/// A domain wants the only dispatcher while the worker of another domain gives it back.
+pub fn wanted() {
+    with_one_dispatcher();
+    let domains = [(); 2].map(|()| AsyncDomain::begin());
+    let first = submit(domains[0], &Job::TASK).2;
+    let workers = workers();
+
+    let second = submit(domains[1], &Job::TASK).2;
+    check(domains[1]);
+    for domain in domains {
+        domain.end();
+    }
+    assert_eq!((first.get(), second.get()), (vec![1], vec![1]));
+    end(workers);
+}
+
+/// The only task of a domain that wants the dispatcher is cancelled while it is given one; then there is
+/// another one.
+pub fn wanted_cancel() {
+    with_one_dispatcher();
+    let domains = [(); 2].map(|()| AsyncDomain::begin());
+    let first = submit(domains[0], &Job::TASK).2;
+    let (_, cookie, second) = submit(domains[1], &Job::TASK);
+    let worker = sched::spawn(workqueue::serve);
+
+    let cancelled = domains[1].cancel(cookie);
+    check(domains[1]);
+    let third = submit(domains[1], &Job::TASK).2;
+    for domain in domains {
+        domain.end();
+    }
+    assert_eq!((first.get(), third.get()), (vec![1], vec![1]));
+    assert_eq!(second.get().len(), if cancelled { 0 } else { 1 });
+    end([worker]);
+}
+
+/// Two domains want the only dispatcher at the same time, while it is given back.
+pub fn wanted_by_two() {
+    with_one_dispatcher();
+    let domains = [(); 3].map(|()| AsyncDomain::begin());
+    let mut logs = vec![submit(domains[0], &Job::TASK).2];
+    let worker = sched::spawn(workqueue::serve);
+    let other = sched::spawn(move || submit(domains[1], &Job::TASK).2);
+
+    logs.push(submit(domains[2], &Job::TASK).2);
+    logs.push(other.join());
+    for domain in domains {
+        domain.end();
+    }
+    for log in logs {
+        assert_eq!(log.get(), [1]);
+    }
+    end([worker]);
 }
 
 // --- The owner -----------------------------------------------------------------------------------
