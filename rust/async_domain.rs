@@ -39,6 +39,7 @@ pub use domain::{
     DeviceDomain,
     Handle,
     ItemToken,
+    OwnedDomain,
     Scope,
     StaticDomain,
     Stats,

@@ -77,6 +77,7 @@ mod name;
 mod order;
 mod overdue;
 mod own;
+mod owned;
 mod pending;
 mod placed;
 mod registry;
@@ -111,6 +112,7 @@ pub use item::{
     TaskPointer, //
 };
 pub use item_token::ItemToken;
+pub use owned::OwnedDomain;
 pub use placed::Placed;
 pub use registry::synchronize_all;
 pub use scope::Scope;
@@ -147,9 +149,9 @@ pub const DEFAULT_LIMIT: usize = 32768;
 
 /// A domain of asynchronously running tasks.
 ///
-/// A domain is pinned: on the heap, in a driver's pinned data, or `static`
-/// ([`static_domain!`](crate::static_domain)). Dropping it refuses new tasks and waits for the
-/// others.
+/// A domain stays where it is, and is used by reference. There are three owners, which all dereference to
+/// it: [`OwnedDomain`] on the heap, [`StaticDomain`], and [`DeviceDomain`], which ends with the binding of
+/// a device. Dropping the owner refuses new tasks and waits for the others.
 ///
 /// # Examples
 ///
@@ -158,29 +160,22 @@ pub const DEFAULT_LIMIT: usize = 32768;
 /// ```
 /// use async_domain::{new_async_domain, AsyncDomain};
 ///
-/// #[pin_data]
-/// struct Driver {
-///     #[pin]
-///     bring_up: AsyncDomain,
+/// fn bring_up(domain: &AsyncDomain) -> Result {
+///     for i in 0..2 {
+///         domain.schedule(
+///             move |context| {
+///                 // ... the slow part, in parallel ...
+///                 if context.synchronize().is_ok() {
+///                     pr_info!("device {i} is there\n");
+///                 }
+///             },
+///             GFP_KERNEL,
+///         )?;
+///     }
+///     domain.synchronize_full()
 /// }
 ///
-/// let driver = KBox::pin_init(
-///     pin_init!(Driver { bring_up <- new_async_domain!("bring_up") }),
-///     GFP_KERNEL,
-/// )?;
-///
-/// for i in 0..2 {
-///     driver.bring_up.schedule(
-///         move |context| {
-///             // ... the slow part, in parallel ...
-///             if context.synchronize().is_ok() {
-///                 pr_info!("device {i} is there\n");
-///             }
-///         },
-///         GFP_KERNEL,
-///     )?;
-/// }
-/// driver.bring_up.synchronize_full()?;
+/// bring_up(&*new_async_domain!("bring_up", GFP_KERNEL)?)?;
 /// # Ok::<(), Error>(())
 /// ```
 ///
@@ -225,7 +220,7 @@ struct State {
 /// ```
 /// use async_domain::{new_async_domain, Stats};
 ///
-/// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("ports", GFP_KERNEL)?;
 /// domain.schedule(|_| pr_info!("a port\n"), GFP_KERNEL)?;
 /// domain.synchronize_full()?;
 ///
@@ -268,34 +263,22 @@ impl State {
 }
 
 impl AsyncDomain {
-    /// Makes a domain; [`new_async_domain!`](crate::new_async_domain) calls this.
+    /// An initialiser of a domain, which enters it into the registry.
     ///
-    /// The two lock classes are those of the domain's lock, and of its tasks (see
-    /// [`Self::synchronize_full`]).
+    /// # Safety
     ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::AsyncDomain;
-    /// use kernel::static_lock_class;
-    ///
-    /// let domain = KBox::pin_init(
-    ///     AsyncDomain::new(c"ports", [static_lock_class!(), static_lock_class!()], false),
-    ///     GFP_KERNEL,
-    /// )?;
-    /// domain.synchronize_full()?;
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[inline(always)]
-    pub fn new(
+    /// The domain must be dropped before its memory is freed, which a pinned initialiser alone does not
+    /// guarantee. `owner` must be null or the module that makes the domain.
+    unsafe fn init(
         name: &'static CStr,
         keys: [Pin<&'static LockClassKey>; 2],
         exclusive: bool,
+        owner: *mut ffi::module,
     ) -> impl PinInit<Self> {
-        let owner = ffi::this_module();
         let init = move |slot: *mut Self| {
             // SAFETY: `slot` is valid for writing, and pinned from now on, since this is a pinned
-            // initialiser. This function is inlined into the module whose `owner` is.
+            // initialiser. The caller promises the rest: that `owner` makes the domain, and that it is
+            // dropped, and so leaves the registry, before it is gone.
             unsafe {
                 Self::init_raw(slot, name, keys, exclusive, owner);
                 registry::locked(|| registry::enter(&*slot));
@@ -412,7 +395,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("commands", GFP_KERNEL)?;
     /// domain.set_limit(1);
     ///
     /// let token = domain.begin(GFP_KERNEL)?;
@@ -501,35 +484,13 @@ impl Drop for AsyncDomain {
     }
 }
 
-/// Creates an [`AsyncDomain`] initialiser with the given name and newly-created lock classes.
-///
-/// With `exclusive`, [`synchronize_all`] leaves the domain alone (C's `ASYNC_DOMAIN_EXCLUSIVE()`).
-#[macro_export]
-macro_rules! new_async_domain {
-    ($($name:literal)?) => {
-        $crate::new_async_domain!(@ [$($name)?] false)
-    };
-    ($($name:literal,)? exclusive) => {
-        $crate::new_async_domain!(@ [$($name)?] true)
-    };
-    (@ [$($name:literal)?] $exclusive:literal) => {
-        $crate::AsyncDomain::new(
-            $crate::__private::kernel::optional_name!($($name)?),
-            [
-                $crate::__private::kernel::static_lock_class!(),
-                $crate::__private::kernel::static_lock_class!(),
-            ],
-            $exclusive,
-        )
-    };
-}
-
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 #[kunit_tests(async_domain)]
 mod tests {
     use super::*;
     use crate::errno::ESHUTDOWN;
     use crate::kunit::{
+        domain,
         settle,
         Gate, //
     };
@@ -540,10 +501,6 @@ mod tests {
         },
         Arc, //
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     #[test]
     fn cookies_increase_over_all_domains() -> Result {
@@ -562,7 +519,7 @@ mod tests {
 
     #[test]
     fn drop_drains_and_refuses() -> Result {
-        let domain = KBox::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)?;
+        let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
         let gate = Gate::new()?;
         let done = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the test suites share: threads that can be watched, gates, and waiting with a limit.
+//! What the test suites share: domains, threads that can be watched, gates, and waiting with a limit.
 
 use crate::{
     ffi,
-    queue, //
+    queue,
+    OwnedDomain, //
 };
 use core::cell::UnsafeCell;
 use kernel::{
@@ -59,6 +60,13 @@ pub(crate) fn relax() {
     core::hint::spin_loop();
     // SAFETY: The tests spin in process context, with interrupts on.
     unsafe { ffi::cond_resched() };
+}
+
+/// A domain that tasks can refer to.
+pub(crate) fn domain() -> Result<Arc<OwnedDomain>> {
+    let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
+
+    Ok(Arc::new(domain, GFP_KERNEL)?)
 }
 
 /// A gate that many can wait at, and that is opened once.
@@ -293,7 +301,7 @@ pub(crate) fn with_places<R>(places: c_int, f: impl FnOnce() -> Result<R>) -> Re
 /// Runs `f` while the workqueue has as many items running as it may, so that nothing that is queued
 /// meanwhile starts.
 pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
-    let domain = Arc::pin_init(crate::new_async_domain!("blockers", exclusive), GFP_KERNEL)?;
+    let domain = crate::new_async_domain!("blockers", exclusive, GFP_KERNEL)?;
     let gate = Gate::new()?;
     let running = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
 

@@ -4,8 +4,8 @@
 
 use async_domain::{
     new_async_domain,
-    AsyncDomain,
-    Cookie, //
+    Cookie,
+    OwnedDomain, //
 };
 use kernel::{
     prelude::*,
@@ -26,22 +26,22 @@ module! {
 
 /// The module cannot be unloaded while there are unfinished futures.
 struct AsyncAwait {
-    _steps: Arc<AsyncDomain>,
+    _steps: OwnedDomain,
 }
 
 /// What is done when the disks are there, written down as one does it.
-async fn mount(disks: Arc<AsyncDomain>, first: Cookie, second: Cookie) -> Result {
-    disks.wait(first.next()).await?;
+async fn mount(disks: Arc<OwnedDomain>, first: Cookie, second: Cookie) -> Result {
+    disks.wait(first.next(), GFP_KERNEL).await?;
     pr_info!("the first disk is there: read its label\n");
-    disks.wait(second.next()).await?;
+    disks.wait(second.next(), GFP_KERNEL).await?;
     pr_info!("the second disk is there: mount the array\n");
     Ok(())
 }
 
 impl kernel::Module for AsyncAwait {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let disks = Arc::pin_init(new_async_domain!("disks"), GFP_KERNEL)?;
-        let steps = Arc::pin_init(new_async_domain!("steps"), GFP_KERNEL)?;
+        let disks = Arc::new(new_async_domain!("disks", GFP_KERNEL)?, GFP_KERNEL)?;
+        let steps = new_async_domain!("steps", GFP_KERNEL)?;
         let spin_up = |delay| {
             disks.schedule(
                 move |_| fsleep(Delta::from_millis(delay)), // Slow, in parallel.

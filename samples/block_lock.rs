@@ -15,7 +15,6 @@ use async_domain::{
     keyed::WaitTable,
     new_async_domain,
     new_wait_table,
-    AsyncDomain,
     WaitMode, //
 };
 use kernel::{
@@ -157,7 +156,7 @@ impl kernel::Module for BlockLockModule {
             },
             GFP_KERNEL,
         )?;
-        let tasks: Pin<KBox<AsyncDomain>> = KBox::pin_init(new_async_domain!("tasks"), GFP_KERNEL)?;
+        let tasks = new_async_domain!("tasks", GFP_KERNEL)?;
 
         for task in 0..TASKS {
             let device = device.clone();

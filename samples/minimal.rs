@@ -4,7 +4,7 @@
 
 use async_domain::{
     new_async_domain,
-    AsyncDomain, //
+    OwnedDomain, //
 };
 use kernel::{
     prelude::*,
@@ -22,31 +22,29 @@ module! {
     license: "GPL",
 }
 
-#[pin_data]
 struct Minimal {
-    #[pin]
-    bring_up: AsyncDomain,
+    _bring_up: OwnedDomain,
 }
 
-impl kernel::InPlaceModule for Minimal {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            bring_up <- new_async_domain!("bring_up"),
-            _: {
-                for i in 0..4 {
-                    bring_up.schedule(
-                        move |context| {
-                            // The slow part, in parallel: the first one takes the longest.
-                            fsleep(Delta::from_millis(100 - 20 * i));
-                            // The visible part, in order.
-                            if context.synchronize().is_ok() {
-                                pr_info!("device {i} is up (cookie {})\n", context.cookie());
-                            }
-                        },
-                        GFP_KERNEL,
-                    )?;
-                }
-            },
+impl kernel::Module for Minimal {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let bring_up = new_async_domain!("bring_up", GFP_KERNEL)?;
+
+        for i in 0..4 {
+            bring_up.schedule(
+                move |context| {
+                    // The slow part, in parallel: the first one takes the longest.
+                    fsleep(Delta::from_millis(100 - 20 * i));
+                    // The visible part, in order.
+                    if context.synchronize().is_ok() {
+                        pr_info!("device {i} is up (cookie {})\n", context.cookie());
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Self {
+            _bring_up: bring_up,
         })
     }
 }

@@ -33,7 +33,7 @@ struct Tour;
 
 impl kernel::Module for Tour {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let domain = Arc::pin_init(new_async_domain!("tour"), GFP_KERNEL)?;
+        let domain = new_async_domain!("tour", GFP_KERNEL)?;
 
         in_order(&domain)?;
         borrowed(&domain)?;

@@ -39,7 +39,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::{new_async_domain, Context};
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
     /// let mut probes = KVec::new();
     /// for port in 0..4 {
     ///     probes.push(move |_: &Context<'_>| pr_info!("port {port}\n"), GFP_KERNEL)?;
@@ -193,7 +193,10 @@ fn alloc_all<B: closure::Body>(count: usize, flags: Flags) -> Result<Chain> {
 #[kunit_tests(async_domain_batch)]
 mod tests {
     use super::*;
-    use crate::kunit;
+    use crate::kunit::{
+        self,
+        domain, //
+    };
     use kernel::sync::{
         atomic::{
             ordering::Relaxed,
@@ -201,10 +204,6 @@ mod tests {
         },
         Arc, //
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     fn funcs(
         order: &Arc<Atomic<i32>>,

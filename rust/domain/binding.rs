@@ -246,8 +246,10 @@ impl Binding {
                 lock_key <- LockClassKey::new_dynamic(),
                 task_key <- LockClassKey::new_dynamic(),
                 // SAFETY: The keys are initialised by now, pinned, and dropped after the domain, which
-                // alone uses them.
-                domain <- AsyncDomain::new(c"device", unsafe { Self::keys(this) }, false),
+                // alone uses them. An `Arc` drops it before its memory is freed. This module makes it.
+                domain <- unsafe {
+                    AsyncDomain::init(c"device", Self::keys(this), false, ffi::this_module())
+                },
                 _: {
                     // SAFETY: The domain is initialised, and nobody else has it yet.
                     unsafe { (*this.as_ptr()).domain.device = &**dev };

@@ -40,7 +40,7 @@ impl AsyncDomain {
     /// use async_domain::new_async_domain;
     /// use kernel::time::{delay::fsleep, Delta};
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("scans"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("scans", GFP_KERNEL)?;
     /// let scan = domain.schedule(
     ///     |context| {
     ///         while !context.should_stop() {
@@ -208,6 +208,7 @@ mod tests {
     use super::*;
     use crate::kunit::{
         self,
+        domain,
         Gate,
         Thread, //
     };
@@ -222,10 +223,6 @@ mod tests {
         },
         types::ScopeGuard,
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     fn counter() -> Result<Arc<Atomic<i32>>> {
         Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)

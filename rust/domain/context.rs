@@ -23,7 +23,7 @@ use kernel::prelude::*;
 ///     pr_info!("port {port} by task {}\n", context.cookie());
 /// }
 ///
-/// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("ports", GFP_KERNEL)?;
 /// domain.schedule(|context| probe(0, context), GFP_KERNEL)?;
 /// # Ok::<(), Error>(())
 /// ```

@@ -25,7 +25,7 @@ use kernel::{
 /// ```
 /// use async_domain::{new_async_domain, Cookie};
 ///
-/// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("commands", GFP_KERNEL)?;
 /// let token = domain.begin(GFP_KERNEL)?;
 /// let cookie: Cookie = token.cookie();
 ///

@@ -448,7 +448,7 @@ mod tests {
     fn tasks_of_other_kinds_have_the_device() -> Result {
         let (device, seen) = (device()?, counter()?);
         let domain = DeviceDomain::new(bound(&device))?;
-        let ordinary = Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)?;
+        let ordinary = crate::kunit::domain()?;
 
         for domain in [&*domain, &*ordinary] {
             let (a, b) = (seen.clone(), seen.clone());

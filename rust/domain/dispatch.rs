@@ -247,6 +247,7 @@ mod tests {
             Gate, //
         },
         Context,
+        OwnedDomain,
         TaskHeader,
         TaskItem,
         WaitMode, //
@@ -263,8 +264,9 @@ mod tests {
         types::ScopeGuard, //
     };
 
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit", exclusive), GFP_KERNEL)
+    fn domain() -> Result<Arc<OwnedDomain>> {
+        let domain = crate::new_async_domain!("kunit", exclusive, GFP_KERNEL)?;
+        Ok(Arc::new(domain, GFP_KERNEL)?)
     }
 
     fn counter() -> Result<Arc<Atomic<i32>>> {
@@ -277,7 +279,7 @@ mod tests {
     }
 
     /// Waits until a domain is empty; leaks it if it hangs, for whose sake dropping it would hang, too.
-    fn drain(domain: Arc<AsyncDomain>) -> Result {
+    fn drain(domain: Arc<OwnedDomain>) -> Result {
         domain.synchronize_full_with(in_time()).inspect_err(|_| {
             core::mem::forget(domain.clone());
         })
@@ -555,7 +557,7 @@ mod tests {
     /// An item whose function submits it to another domain, and waits for it there.
     #[pin_data]
     struct Again {
-        other: Arc<AsyncDomain>,
+        other: Arc<OwnedDomain>,
         runs: Atomic<i32>,
         /// Whether the wait was over in time.
         done: Atomic<bool>,

@@ -16,7 +16,7 @@ use kernel::{
 /// ```
 /// use async_domain::{new_async_domain, SubmitError};
 ///
-/// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("ports", GFP_KERNEL)?;
 /// match domain.schedule(|_| pr_info!("a port\n"), GFP_KERNEL) {
 ///     Ok(cookie) => pr_info!("task {cookie}\n"),
 ///     Err(SubmitError { error, task }) if error == EAGAIN => {

@@ -22,7 +22,10 @@ use core::{
         Poll, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
 
 /// A future that is ready when all tasks of a domain with a cookie lower than some cookie are done;
 /// see [`AsyncDomain::wait`].
@@ -30,9 +33,9 @@ use kernel::prelude::*;
 /// Its entry stands in the domain's own queue, among those of the threads that wait, and is judged as
 /// they are: it is called when its condition is true, once, and never in vain.
 ///
-/// It may be dropped, polled with another [`Waker`](task::Waker) by the same module, or sent to another
-/// thread at any moment. If it is leaked while it waits, then its memory stays, since it is pinned, and so do the
-/// modules that it needs.
+/// It may be moved, dropped, polled with another [`Waker`](task::Waker) by the same module, or sent to
+/// another thread at any moment. If it is leaked while it waits, then its entry stays, which has an
+/// allocation of its own, and so do the modules that it needs.
 ///
 /// # Examples
 ///
@@ -45,13 +48,14 @@ use kernel::prelude::*;
 ///     second.await
 /// }
 ///
-/// let disks = Arc::pin_init(new_async_domain!("disks"), GFP_KERNEL)?;
+/// let disks = Arc::new(new_async_domain!("disks", GFP_KERNEL)?, GFP_KERNEL)?;
 /// let domain = disks.clone();
 /// disks.spawn(
 ///     async move {
 ///         let now = Cookie::now();
 ///         // This very future is in progress: it would wait for itself.
-///         if both(domain.wait(now), domain.wait(now)).await.is_err() {
+///         let (first, second) = (domain.wait(now, GFP_KERNEL), domain.wait(now, GFP_KERNEL));
+///         if both(first, second).await.is_err() {
 ///             pr_info!("not for itself\n");
 ///         }
 ///     },
@@ -60,14 +64,13 @@ use kernel::prelude::*;
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use = "futures do nothing unless they are polled"]
-#[pin_data]
 pub struct Wait<'a> {
     domain: &'a AsyncDomain,
     cookie: Cookie,
+    flags: Flags,
     /// The module that polls it, which is held, and so is the domain's owner.
     poller: Option<*mut ffi::module>,
     // Before the references on modules, which are dropped last.
-    #[pin]
     waiting: Waiting<'a, State, AllBelow>,
     modules: ModuleRefs,
 }
@@ -92,15 +95,15 @@ impl AsyncDomain {
     /// use async_domain::new_async_domain;
     /// use kernel::sync::Arc;
     ///
-    /// let disks = Arc::pin_init(new_async_domain!("disks"), GFP_KERNEL)?;
-    /// let array = KBox::pin_init(new_async_domain!("array"), GFP_KERNEL)?;
+    /// let disks = Arc::new(new_async_domain!("disks", GFP_KERNEL)?, GFP_KERNEL)?;
+    /// let array = new_async_domain!("array", GFP_KERNEL)?;
     /// let found = disks.schedule(|_| pr_info!("a disk\n"), GFP_KERNEL)?;
     ///
     /// let domain = disks.clone();
     /// array.spawn(
     ///     async move {
     ///         // No thread sleeps here.
-    ///         if domain.wait(found.next()).await.is_ok() {
+    ///         if domain.wait(found.next(), GFP_KERNEL).await.is_ok() {
     ///             pr_info!("the array\n");
     ///         }
     ///     },
@@ -118,16 +121,19 @@ impl AsyncDomain {
     /// - `EINVAL`: the cookie is one from the future, above [`Cookie::now`].
     /// - `ESHUTDOWN`: it would have to wait, and one of the modules is being unloaded.
     /// - `EBUSY`: it waits for another module, which has polled it before.
+    /// - `ENOMEM`: it would have to wait, and there is no memory for its wait entry.
     ///
     /// # Context
     ///
-    /// The future may be polled in any context. It calls the [`Waker`](task::Waker) by reference,
-    /// under the domain's lock with interrupts off: a waker must only leave word, as that of
-    /// [`Self::spawn`] does, which queues the future. It clones and drops it without the lock.
-    pub fn wait(&self, cookie: Cookie) -> Wait<'_> {
+    /// The future may be polled in any context, with `flags` that fit that of the first poll. It calls
+    /// the [`Waker`](task::Waker) by reference, under the domain's lock with interrupts off: a waker must
+    /// only leave word, as that of [`Self::spawn`] does, which queues the future. It clones and drops it
+    /// without the lock.
+    pub fn wait(&self, cookie: Cookie, flags: Flags) -> Wait<'_> {
         Wait {
             domain: self,
             cookie,
+            flags,
             poller: None,
             waiting: Waiting::new(&self.queue),
             modules: ModuleRefs::none(),
@@ -169,24 +175,21 @@ impl Wait<'_> {
     ///
     /// As above.
     unsafe fn poll_for(
-        self: Pin<&mut Self>,
+        &mut self,
         poller: *mut ffi::module,
         cx: &mut task::Context<'_>,
     ) -> Poll<Result> {
-        // SAFETY: What is pinned is not moved.
-        let this = unsafe { self.get_unchecked_mut() };
-        let cookie = this.cookie;
+        let cookie = self.cookie;
 
-        let ready = match this.poller {
-            // SAFETY: By the caller's promise.
-            None => unsafe { this.begin(poller) },
+        let ready = match self.poller {
+            // SAFETY: The caller promises that `poller` is null or a module that is running.
+            None => unsafe { self.begin(poller) },
             Some(earlier) => (earlier != poller).then_some(Err(EBUSY)),
         };
         if let Some(ret) = ready {
             return Poll::Ready(ret);
         }
-        // SAFETY: As above.
-        unsafe { Pin::new_unchecked(&mut this.waiting) }.poll(cx, |state| {
+        self.waiting.poll(cx, self.flags, |state| {
             Ok((state.frontier() < cookie).then_some(AllBelow(cookie)))
         })
     }
@@ -199,7 +202,7 @@ impl Future for Wait<'_> {
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result> {
         // SAFETY: The module is running: this is a part of its code.
-        unsafe { self.poll_for(ffi::this_module(), cx) }
+        unsafe { self.get_mut().poll_for(ffi::this_module(), cx) }
     }
 }
 
@@ -209,6 +212,8 @@ mod tests {
     use super::*;
     use crate::{
         kunit::{
+            self,
+            domain,
             eventually,
             relax,
             shuffled,
@@ -217,7 +222,7 @@ mod tests {
         Token, //
     };
     use core::{
-        mem,
+        mem, ptr,
         task::{
             RawWaker,
             RawWakerVTable,
@@ -277,16 +282,8 @@ mod tests {
         Ok((unsafe { Waker::new(data, &VTABLE) }, calls))
     }
 
-    fn poll(future: &mut Pin<KBox<Wait<'_>>>, waker: &Waker) -> Poll<Result> {
-        future.as_mut().poll(&mut task::Context::from_waker(waker))
-    }
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
-
-    fn boxed(future: Wait<'_>) -> Result<Pin<KBox<Wait<'_>>>> {
-        Ok(KBox::pin(future, GFP_KERNEL)?)
+    fn poll(future: &mut Wait<'_>, waker: &Waker) -> Poll<Result> {
+        Pin::new(future).poll(&mut task::Context::from_waker(waker))
     }
 
     const N: usize = 64;
@@ -308,13 +305,13 @@ mod tests {
             (token.cookie(), Ok(())),
             (Cookie::now().next(), Err(EINVAL)),
         ] {
-            let mut future = boxed(domain.wait(cookie))?;
+            let mut future = domain.wait(cookie, GFP_KERNEL);
             assert_eq!(poll(&mut future, &waker), Poll::Ready(ret));
         }
         assert_eq!(domain.stats().waits, 0);
         assert_eq!(calls.clones.load(Relaxed), 1);
         // One that is never polled does nothing.
-        drop(domain.wait(token.cookie().next()));
+        drop(domain.wait(token.cookie().next(), GFP_KERNEL));
         Ok(())
     }
 
@@ -327,7 +324,7 @@ mod tests {
         for i in shuffled(N)? {
             let (waker, calls) = waker()?;
             let cookie = tokens[i].as_ref().ok_or(EINVAL)?.cookie();
-            let mut future = boxed(domain.wait(cookie.next()))?;
+            let mut future = domain.wait(cookie.next(), GFP_KERNEL);
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             futures.push((i, future, waker, calls), GFP_KERNEL)?;
@@ -367,7 +364,7 @@ mod tests {
 
         for token in tokens.iter().flatten() {
             let (waker, calls) = waker()?;
-            let mut future = boxed(domain.wait(token.cookie().next()))?;
+            let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             futures.push((Some(future), calls), GFP_KERNEL)?;
         }
@@ -391,7 +388,7 @@ mod tests {
         let domain = domain()?;
         let ((first, first_calls), (second, second_calls)) = (waker()?, waker()?);
         let token = domain.begin(GFP_KERNEL)?;
-        let mut future = boxed(domain.wait(token.cookie().next()))?;
+        let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
 
         assert_eq!(poll(&mut future, &first), Poll::Pending);
         assert_eq!(poll(&mut future, &second), Poll::Pending);
@@ -408,29 +405,32 @@ mod tests {
     }
 
     #[test]
-    fn a_leaked_future_harms_nobody() -> Result {
+    fn a_future_that_is_freed_without_being_dropped_harms_nobody() -> Result {
         let domain = domain()?;
         let ((leaks, leaked_calls), (waker, calls)) = (waker()?, waker()?);
         let token = domain.begin(GFP_KERNEL)?;
         let after = token.cookie().next();
 
-        let mut before = boxed(domain.wait(after))?;
+        let mut before = domain.wait(after, GFP_KERNEL);
         assert_eq!(poll(&mut before, &waker), Poll::Pending);
-        let mut leaked = boxed(domain.wait(after))?;
-        assert_eq!(poll(&mut leaked, &leaks), Poll::Pending);
-        let mut behind = boxed(domain.wait(after))?;
+        let mut freed = KBox::new(
+            mem::ManuallyDrop::new(domain.wait(after, GFP_KERNEL)),
+            GFP_KERNEL,
+        )?;
+        assert_eq!(poll(&mut freed, &leaks), Poll::Pending);
+        let mut behind = domain.wait(after, GFP_KERNEL);
         assert_eq!(poll(&mut behind, &waker), Poll::Pending);
 
-        // SAFETY: It is not moved.
-        let leaked = KBox::into_raw(unsafe { Pin::into_inner_unchecked(leaked) });
-        let leaked: *mut Wait<'static> = leaked.cast();
+        // SAFETY: It is dropped once, below, and does not touch the domain by then.
+        let leaked: Wait<'static> = unsafe { mem::transmute(ptr::read(&**freed)) };
+        drop(freed);
         // SAFETY: It is this module.
         let refs = unsafe { ffi::module_refcount(ffi::this_module()) };
         assert!(refs >= 4);
         // Neighbours leave and come.
         drop(before);
         drop(behind);
-        let mut behind = boxed(domain.wait(after))?;
+        let mut behind = domain.wait(after, GFP_KERNEL);
         assert_eq!(poll(&mut behind, &waker), Poll::Pending);
         token.finish();
         assert_eq!(leaked_calls.calls.load(Relaxed), 1);
@@ -439,10 +439,47 @@ mod tests {
         drop(domain);
 
         // For the sake of the leak detector. Nobody else could do this: its lifetime has ended.
-        //
-        // SAFETY: It comes from a box, and does not touch the domain, since it has been unlinked.
-        drop(unsafe { KBox::from_raw(leaked) });
+        drop(leaked);
         assert_eq!(leaked_calls.clones.load(Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_future_can_be_moved_while_it_waits() -> Result {
+        let (domain, (waker, calls)) = (domain()?, waker()?);
+        let tokens = [domain.begin(GFP_KERNEL)?, domain.begin(GFP_KERNEL)?];
+        let [mut a, mut b] = tokens
+            .each_ref()
+            .map(|token| domain.wait(token.cookie().next(), GFP_KERNEL));
+
+        assert!(poll(&mut a, &waker).is_pending() && poll(&mut b, &waker).is_pending());
+        mem::swap(&mut a, &mut b);
+        let mut a = KBox::new(a, GFP_KERNEL)?;
+
+        let [first, second] = tokens;
+        first.finish();
+        assert!(poll(&mut a, &waker).is_pending() && poll(&mut b, &waker).is_ready());
+        second.finish();
+        assert_eq!(poll(&mut a, &waker), Poll::Ready(Ok(())));
+        assert_eq!(calls.calls.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn without_memory_a_wait_fails() -> Result {
+        if kunit::lacks_failslab() {
+            return Ok(());
+        }
+        let (domain, (waker, calls)) = (domain()?, waker()?);
+        let token = domain.begin(GFP_KERNEL)?;
+        let mut future = domain.wait(token.cookie().next(), GFP_NOWAIT);
+
+        let failed = Poll::Ready(Err(ENOMEM));
+        assert_eq!(kunit::without_memory(|| poll(&mut future, &waker)), failed);
+        // For good, and it has left nothing behind.
+        assert_eq!(poll(&mut future, &waker), failed);
+        assert_eq!(calls.clones.load(Relaxed), 1);
+        assert_eq!(domain.stats().waits, 0);
         Ok(())
     }
 
@@ -451,7 +488,7 @@ mod tests {
         let domain = domain()?;
         let token = domain.begin(GFP_KERNEL)?;
         let (waker, _) = waker()?;
-        let mut future = boxed(domain.wait(token.cookie().next()))?;
+        let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
         // SAFETY: It is this module.
         let refs = || unsafe { ffi::module_refcount(ffi::this_module()) };
         let before = refs();
@@ -461,21 +498,21 @@ mod tests {
         // No other module may poll it, as if it were the kernel.
         let mut cx = task::Context::from_waker(&waker);
         // SAFETY: Null stands for the kernel.
-        let other = unsafe { future.as_mut().poll_for(core::ptr::null_mut(), &mut cx) };
+        let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
         assert_eq!(other, Poll::Ready(Err(EBUSY)));
         assert_eq!(poll(&mut future, &waker), Poll::Pending);
         drop(future);
         assert_eq!(refs(), before);
 
         // And the kernel needs not be held, but the domain's owner does.
-        let mut future = boxed(domain.wait(token.cookie().next()))?;
+        let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
         // SAFETY: As above.
-        let other = unsafe { future.as_mut().poll_for(core::ptr::null_mut(), &mut cx) };
+        let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
         assert_eq!(other, Poll::Pending);
         assert_eq!(refs(), before + 1);
         drop(token);
         // SAFETY: As above.
-        let other = unsafe { future.as_mut().poll_for(core::ptr::null_mut(), &mut cx) };
+        let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
         assert_eq!(other, Poll::Ready(Ok(())));
         Ok(())
     }
@@ -486,7 +523,7 @@ mod tests {
             let domain = domain()?;
             let (waker, calls) = waker()?;
             let token = domain.begin(GFP_KERNEL)?;
-            let mut future = boxed(domain.wait(token.cookie().next()))?;
+            let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
 
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             // While the waker is called, the future is polled.
@@ -522,10 +559,9 @@ mod tests {
                     (context.cookie(), Ok(())),
                     (context.cookie().next(), Err(EDEADLK)),
                 ] {
-                    if let Ok(mut future) = boxed(d.wait(cookie)) {
-                        let as_expected = poll(&mut future, &waker) == Poll::Ready(ret);
-                        e.add(i32::from(as_expected), Relaxed);
-                    }
+                    let mut future = d.wait(cookie, GFP_KERNEL);
+                    let as_expected = poll(&mut future, &waker) == Poll::Ready(ret);
+                    e.add(i32::from(as_expected), Relaxed);
                 }
             },
             GFP_KERNEL,

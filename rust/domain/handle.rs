@@ -44,7 +44,7 @@ use kernel::{
 /// use async_domain::{new_async_domain, Handle, WaitMode};
 /// use kernel::time::msecs_to_jiffies;
 ///
-/// let domain = KBox::pin_init(new_async_domain!("sums"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("sums", GFP_KERNEL)?;
 /// let mut sum: Handle<u32> = domain.schedule_with_handle(|_| (1..=100).sum(), GFP_KERNEL)?;
 /// pr_info!("task {}\n", sum.cookie());
 ///
@@ -168,7 +168,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("sums"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
     /// let sum = domain.schedule_with_handle(|_| (1..=100).sum::<u32>(), GFP_KERNEL)?;
     /// // ... something else ...
     /// assert_eq!(sum.join()?, 5050);
@@ -224,7 +224,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("probes"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("probes", GFP_KERNEL)?;
     ///
     /// for i in 0..4 {
     ///     domain.schedule_fallible(
@@ -258,7 +258,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("probes"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("probes", GFP_KERNEL)?;
     /// domain.schedule(|context| context.report(EIO), GFP_KERNEL)?;
     /// domain.synchronize_full()?;
     ///
@@ -361,6 +361,7 @@ mod tests {
     use crate::errno::ESHUTDOWN;
     use crate::kunit::{
         self,
+        domain,
         Gate, //
     };
     use kernel::{
@@ -371,10 +372,6 @@ mod tests {
         time::msecs_to_jiffies,
         types::ScopeGuard, //
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     #[test]
     fn a_handle_gives_the_value_once() -> Result {

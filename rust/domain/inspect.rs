@@ -382,6 +382,7 @@ mod tests {
             Thread, //
         },
         Context,
+        OwnedDomain,
         TaskHeader,
         TaskItem, //
     };
@@ -396,8 +397,10 @@ mod tests {
         types::ScopeGuard,
     };
 
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit inspect"), GFP_KERNEL)
+    fn domain() -> Result<Arc<OwnedDomain>> {
+        let domain = crate::new_async_domain!("kunit inspect", GFP_KERNEL)?;
+
+        Ok(Arc::new(domain, GFP_KERNEL)?)
     }
 
     /// What the domain looks like.
@@ -590,7 +593,7 @@ mod tests {
         let (d, cookie) = (domain.clone(), token.cookie());
         let future = domain.spawn(
             async move {
-                let _ = d.wait(cookie.next()).await;
+                let _ = d.wait(cookie.next(), GFP_KERNEL).await;
             },
             GFP_KERNEL,
         )?;
@@ -707,7 +710,7 @@ mod tests {
         };
         let domain = domain()?;
         domain.set_limit(4711);
-        let other = Arc::pin_init(crate::new_async_domain!("other"), GFP_KERNEL)?;
+        let other = Arc::new(crate::new_async_domain!("other", GFP_KERNEL)?, GFP_KERNEL)?;
         other.set_limit(4712);
 
         let found = number(&mut snapshot, 4711);

@@ -61,7 +61,7 @@ use kernel::{
 ///     pin_init!(Request { sector: 17, task <- TaskHeader::new() }),
 ///     GFP_KERNEL,
 /// )?;
-/// let domain = KBox::pin_init(new_async_domain!("requests"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("requests", GFP_KERNEL)?;
 ///
 /// // Never allocates.
 /// domain.submit(request)?;
@@ -345,17 +345,15 @@ mod tests {
         impl_has_task,
         kunit::{
             self,
+            domain,
             Gate, //
         },
+        OwnedDomain, //
     };
     use kernel::sync::atomic::{
         ordering::Relaxed,
         Atomic, //
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     fn counter() -> Result<Arc<Atomic<i32>>> {
         Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
@@ -364,7 +362,7 @@ mod tests {
     /// An item with two headers.
     #[pin_data]
     struct Twice {
-        domain: Arc<AsyncDomain>,
+        domain: Arc<OwnedDomain>,
         runs: Atomic<i32>,
         again: Atomic<i32>,
         #[pin]
@@ -400,7 +398,7 @@ mod tests {
         }
     }
 
-    fn twice(domain: &Arc<AsyncDomain>, gate: &Gate, again: i32) -> Result<Arc<Twice>> {
+    fn twice(domain: &Arc<OwnedDomain>, gate: &Gate, again: i32) -> Result<Arc<Twice>> {
         Arc::pin_init(
             pin_init!(Twice {
                 domain: domain.clone(),

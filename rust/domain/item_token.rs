@@ -74,7 +74,7 @@ use kernel::prelude::*;
 ///     pin_init!(Command { tag: 17, header <- TaskHeader::new() }),
 ///     GFP_KERNEL,
 /// )?;
-/// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("commands", GFP_KERNEL)?;
 ///
 /// let token = domain.begin_item(command)?;
 /// pr_info!("command {} is task {}\n", token.tag, token.cookie());
@@ -302,8 +302,12 @@ mod tests {
         domain::TaskHeader,
         errno::ESHUTDOWN,
         impl_has_task,
-        kunit,
-        Context, //
+        kunit::{
+            self,
+            domain, //
+        },
+        Context,
+        OwnedDomain, //
     };
     use kernel::sync::{
         atomic::{
@@ -340,10 +344,6 @@ mod tests {
         fn drop(self: Pin<&mut Self>) {
             self.drops.add(1, Relaxed);
         }
-    }
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
     }
 
     fn command() -> Result<Arc<Command>> {
@@ -392,7 +392,7 @@ mod tests {
     /// Is in flight while a worker runs its own work item.
     #[pin_data]
     struct Reused {
-        flights: Arc<AsyncDomain>,
+        flights: Arc<OwnedDomain>,
         ret: Atomic<i32>,
         #[pin]
         header: TaskHeader<Self>,

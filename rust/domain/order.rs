@@ -367,6 +367,7 @@ mod tests {
     use crate::{
         kunit::{
             self,
+            domain,
             eventually,
             Gate, //
         },
@@ -379,10 +380,6 @@ mod tests {
         },
         Arc, //
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     fn counter() -> Result<Arc<Atomic<i32>>> {
         Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)

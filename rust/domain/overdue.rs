@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_reported_ever_more_rarely() -> Result {
-        let domain = KBox::pin_init(crate::new_async_domain!("kunit overdue"), GFP_KERNEL)?;
+        let domain = crate::new_async_domain!("kunit overdue", GFP_KERNEL)?;
         let mut token = Some(domain.begin(GFP_KERNEL)?);
         let (mut steps, mut reports) = (KVec::with_capacity(4, GFP_KERNEL)?, 0);
 

@@ -28,7 +28,7 @@ use kernel::{
 ///     Ok(())
 /// }
 ///
-/// let domain = KBox::pin_init(new_async_domain!("placed"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("placed", GFP_KERNEL)?;
 /// let node: Placed<'_> = domain.on_node(0)?;
 ///
 /// node.schedule(|_| pr_info!("a task\n"), GFP_KERNEL)?;
@@ -55,7 +55,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("placed"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("placed", GFP_KERNEL)?;
     /// domain.on_node(0)?.schedule(|_| pr_info!("on node 0\n"), GFP_KERNEL)?;
     /// # Ok::<(), Error>(())
     /// ```
@@ -96,13 +96,9 @@ mod tests {
     use super::*;
     use crate::kunit::{
         self,
+        domain,
         Gate, //
     };
-    use kernel::sync::Arc;
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     #[test]
     fn tasks_run_where_they_were_asked_to() -> Result {

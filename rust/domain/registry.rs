@@ -267,15 +267,14 @@ mod tests {
         settle,
         Thread, //
     };
-    use kernel::sync::Arc;
 
     crate::static_domain!(static REGISTERED);
     crate::static_domain!(static EXCLUSIVE, exclusive);
 
     #[test]
     fn all_means_all_registered_domains() -> Result {
-        let heap = Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)?;
-        let exclusive = Arc::pin_init(crate::new_async_domain!("kunit", exclusive), GFP_KERNEL)?;
+        let heap = crate::kunit::domain()?;
+        let exclusive = crate::new_async_domain!("kunit", exclusive, GFP_KERNEL)?;
         let _left_alone = (exclusive.begin(GFP_KERNEL)?, EXCLUSIVE.begin(GFP_KERNEL)?);
         assert_eq!(synchronize_all(), Ok(()));
 
@@ -292,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_visited_domain_is_not_dropped() -> Result {
-        let domain = KBox::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)?;
+        let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
         let token = domain.begin(GFP_KERNEL)?;
         // A visitor that is slow to leave.
         domain.visit();
@@ -313,7 +312,7 @@ mod tests {
         let visitor = Thread::spawn(|| (0..50).try_for_each(|_| synchronize_all()))?;
 
         for _ in 0..50 {
-            let domain = KBox::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)?;
+            let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
             domain.schedule(|_| (), GFP_KERNEL)?;
             let _token = domain.begin(GFP_KERNEL)?;
         }

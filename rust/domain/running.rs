@@ -412,14 +412,10 @@ mod tests {
     use super::*;
     use crate::errno::EDEADLK;
     use crate::kunit::{
+        domain,
         eventually,
         Gate, //
     };
-    use kernel::sync::Arc;
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     #[test]
     fn a_thread_knows_its_tasks_when_there_are_more_than_slots() -> Result {

@@ -169,7 +169,7 @@ impl Gathering {
 ///     Ok(())
 /// }
 ///
-/// let domain = KBox::pin_init(new_async_domain!("squares"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("squares", GFP_KERNEL)?;
 /// let mut out = [0; 4];
 /// domain.scope(|scope| squares(scope, &mut out))?;
 /// assert_eq!(out, [0, 1, 4, 9]);
@@ -242,7 +242,7 @@ impl AsyncDomain {
     ///     Ok(sums)
     /// }
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("sums"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
     /// assert_eq!(sums(&domain, &[[1, 2, 3, 4], [5, 6, 7, 8]])?, [10, 26]);
     /// # Ok::<(), Error>(())
     /// ```
@@ -275,20 +275,14 @@ mod tests {
         errno::ESHUTDOWN,
         kunit::{
             self,
+            domain,
             settle, //
         }, //
     };
-    use kernel::sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
-        Arc, //
+    use kernel::sync::atomic::{
+        ordering::Relaxed,
+        Atomic, //
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     #[test]
     fn tasks_borrow_from_the_caller() -> Result {

@@ -90,7 +90,7 @@ impl AsyncDomain {
     /// use async_domain::new_async_domain;
     /// use kernel::sync::Arc;
     ///
-    /// let domain = Arc::pin_init(new_async_domain!("futures"), GFP_KERNEL)?;
+    /// let domain = Arc::new(new_async_domain!("futures", GFP_KERNEL)?, GFP_KERNEL)?;
     /// let reset = domain.begin(GFP_KERNEL)?;
     ///
     /// let (d, reset_done) = (domain.clone(), reset.cookie().next());
@@ -168,13 +168,13 @@ mod tests {
         },
         kunit::{
             self,
+            domain,
             eventually,
             settle,
             Gate,
             Interrupt,
             Thread, //
         },
-        new_async_domain,
         new_wait_queue,
         wait::{
             Fifo,
@@ -209,10 +209,6 @@ mod tests {
         },
         types::ScopeGuard,
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     fn counter() -> Result<Arc<Atomic<i32>>> {
         Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
@@ -321,7 +317,7 @@ mod tests {
             let (d, n) = (domain.clone(), next.clone());
             before = domain.spawn(
                 async move {
-                    if d.wait(before.next()).await.is_ok() && n.load(Relaxed) == i {
+                    if d.wait(before.next(), GFP_KERNEL).await.is_ok() && n.load(Relaxed) == i {
                         n.store(i + 1, Relaxed);
                     }
                 },
@@ -349,8 +345,8 @@ mod tests {
             async move {
                 g.wait();
                 if let Some(cookie) = o.with(|own| own.take()) {
-                    let earlier = d.wait(cookie).await;
-                    let itself = d.wait(Cookie::next(cookie)).await;
+                    let earlier = d.wait(cookie, GFP_KERNEL).await;
+                    let itself = d.wait(Cookie::next(cookie), GFP_KERNEL).await;
                     r.with(|ret| **ret = Some((earlier, itself)));
                 }
             },
@@ -614,7 +610,7 @@ mod tests {
             let (d, r) = (domain.clone(), done.clone());
             other.spawn(
                 async move {
-                    if d.wait(after).await.is_ok() {
+                    if d.wait(after, GFP_KERNEL).await.is_ok() {
                         r.store(1, Release);
                     }
                 },

@@ -75,7 +75,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("bring_up"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("bring_up", GFP_KERNEL)?;
     ///
     /// for i in 0..4 {
     ///     domain.schedule_ordered(
@@ -123,7 +123,7 @@ impl AsyncDomain {
     /// ```
     /// use async_domain::new_async_domain;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("ports"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
     /// // It holds no lock that the function takes, and can wait for it.
     /// domain.schedule_or_run(|_| pr_info!("a port\n"), GFP_KERNEL)?;
     /// # Ok::<(), Error>(())
@@ -320,13 +320,17 @@ impl Placed<'_> {
 #[kunit_tests(async_domain_submit)]
 mod tests {
     use super::*;
-    use crate::errno::{
-        EDEADLK,
-        ESHUTDOWN, //
-    };
-    use crate::kunit::{
-        self,
-        Gate, //
+    use crate::{
+        errno::{
+            EDEADLK,
+            ESHUTDOWN, //
+        },
+        kunit::{
+            self,
+            domain,
+            Gate, //
+        },
+        OwnedDomain, //
     };
     use kernel::{
         sync::{
@@ -338,10 +342,6 @@ mod tests {
         },
         types::ScopeGuard,
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     /// A closure that counts its calls and its drops.
     fn counting(
@@ -510,7 +510,7 @@ mod tests {
         let domain = domain()?;
         let calls = counter()?;
 
-        fn chain(domain: Arc<AsyncDomain>, calls: Arc<Atomic<i32>>, left: u32) {
+        fn chain(domain: Arc<OwnedDomain>, calls: Arc<Atomic<i32>>, left: u32) {
             let d = domain.clone();
             let _ = domain.schedule(
                 move |_| {

@@ -47,7 +47,7 @@ impl AsyncDomain {
     /// use async_domain::{new_async_domain, Cookie, WaitMode};
     /// use kernel::time::msecs_to_jiffies;
     ///
-    /// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+    /// let domain = new_async_domain!("commands", GFP_KERNEL)?;
     /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
     /// let command = domain.begin(GFP_KERNEL)?;
     ///
@@ -187,6 +187,7 @@ mod tests {
     use super::*;
     use crate::kunit::{
         self,
+        domain,
         eventually,
         settle,
         Thread, //
@@ -206,10 +207,6 @@ mod tests {
         },
         time::msecs_to_jiffies,
     };
-
-    fn domain() -> Result<Arc<AsyncDomain>> {
-        Arc::pin_init(crate::new_async_domain!("kunit"), GFP_KERNEL)
-    }
 
     fn tokens(domain: &AsyncDomain, n: usize) -> Result<KVec<Option<Token>>> {
         let mut tokens = KVec::with_capacity(n, GFP_KERNEL)?;

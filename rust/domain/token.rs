@@ -45,7 +45,7 @@ use kernel::{
 ///     domain.synchronize_cookie(cookie.next())
 /// }
 ///
-/// let domain = KBox::pin_init(new_async_domain!("commands"), GFP_KERNEL)?;
+/// let domain = new_async_domain!("commands", GFP_KERNEL)?;
 /// command(&domain)?;
 /// # Ok::<(), Error>(())
 /// ```
@@ -188,21 +188,16 @@ impl Drop for Token {
 #[kunit_tests(async_domain_token)]
 mod tests {
     use super::*;
-    use crate::{
-        kunit::{
-            Interrupt,
-            Thread, //
-        },
-        new_async_domain, //
+    use crate::kunit::{
+        domain,
+        Interrupt,
+        Thread, //
     };
-    use kernel::{
-        sync::Arc,
-        time::Delta, //
-    };
+    use kernel::time::Delta;
 
     #[test]
     fn finished_by_a_timer_interrupt() -> Result {
-        let domain = Arc::pin_init(new_async_domain!("kunit"), GFP_KERNEL)?;
+        let domain = domain()?;
 
         for _ in 0..10 {
             let token = domain.begin(GFP_KERNEL)?;
@@ -222,7 +217,7 @@ mod tests {
 
     #[test]
     fn dropping_finishes() -> Result {
-        let domain = Arc::pin_init(new_async_domain!("kunit"), GFP_KERNEL)?;
+        let domain = domain()?;
 
         drop(domain.begin(GFP_KERNEL)?);
         assert_eq!(domain.lowest_in_progress(), None);

@@ -2,12 +2,12 @@
 
 //! Waiting without a thread: a wait entry whose wake function calls a [`Waker`].
 //!
-//! Such an entry lives in a pinned future instead of a frame. Pinning promises that the memory of a
-//! future is not used for anything else before the future has been dropped, and dropping it unlinks
-//! the entry. What is leaked instead stays where it is: the entry remains valid, and linked until a
-//! waker is satisfied with it, and its neighbours may unlink themselves past it. When the queue is
-//! dropped, which the futures borrow, only entries of leaked futures can be linked, which nobody
-//! touches again.
+//! Such an entry cannot be in a frame. It is not in the future either, although that is pinned while it
+//! is polled: safe code can free a pinned future without dropping it (by initialising it in a
+//! `MaybeUninit`). So the entry has an allocation of its own, which the future owns, and frees when the
+//! entry has been unlinked. If the future is lost, then the entry is leaked: it remains valid, and linked
+//! until a waker is satisfied with it, and its neighbours may unlink themselves past it. When the queue is
+//! dropped, which the futures borrow, only such entries can be linked, which nobody touches again.
 
 use super::{
     entry::{
@@ -22,7 +22,6 @@ use super::{
 use crate::ffi;
 use core::{
     mem,
-    pin::Pin,
     task::{
         Context,
         Poll,
@@ -30,11 +29,12 @@ use core::{
     },
 };
 use kernel::{
+    alloc::Flags,
     prelude::*,
     types::Opaque, //
 };
 
-/// An entry that belongs to a future.
+/// An entry that belongs to a future, in memory of its own.
 ///
 /// # Invariants
 ///
@@ -71,6 +71,16 @@ impl<F: Filter> WakerEntry<F> {
         unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
         ret
     }
+
+    /// Drops the waker of an entry that is about to be freed.
+    ///
+    /// # Safety
+    ///
+    /// There must be one, which is not used any more, and the entry must not be linked.
+    unsafe fn finish(this: *mut Self) {
+        // SAFETY: There is a waker, which is not used again.
+        unsafe { (&raw mut (*this).waker).drop_in_place() };
+    }
 }
 
 // SAFETY: `wake` judges as `Entry` does, and unlinks at most the entry that it was called for. It calls the waker,
@@ -94,27 +104,27 @@ unsafe impl<F: Filter> ffi::WakeFunction for WakerEntry<F> {
     }
 }
 
+/// The memory of an entry. `Opaque`: others see it while the future is borrowed.
+type EntryBox<F> = KBox<Opaque<WakerEntry<F>>>;
+
 /// How far a future has come.
-#[derive(Clone, Copy)]
-enum Stage {
-    /// The entry is not initialised.
+enum Stage<F> {
+    /// It has not been polled.
     New,
     /// The entry and its waker are initialised. It has been linked, and a waker may have unlinked it.
-    Linked,
-    /// The entry is unlinked, and its waker dropped.
+    Linked(EntryBox<F>),
+    /// The entry, if there was one, has been unlinked and freed.
     Done(Result),
 }
 
-/// The part of a future that waits in a queue.
+/// The part of a future that waits in a queue. It can be moved at any time.
 ///
 /// # Invariants
 ///
-/// `entry` is what `stage` says, and linked in no other queue than `queue`.
+/// The entry is what `stage` says, and linked in no other queue than `queue`.
 pub(crate) struct Waiting<'a, T, F: Filter> {
     queue: &'a WaitQueue<T, F>,
-    stage: Stage,
-    // `Opaque`: others see it while the future is borrowed; it is pinned, and not dropped by itself.
-    entry: Opaque<WakerEntry<F>>,
+    stage: Stage<F>,
 }
 
 // SAFETY: Wakers and filters may be sent to other threads, and so may be a reference to a queue if it
@@ -126,54 +136,64 @@ unsafe impl<T: Send, F: Filter> Sync for Waiting<'_, T, F> {}
 impl<'a, T, F: Filter> Waiting<'a, T, F> {
     /// Makes the part of a future that has not been polled.
     pub(crate) fn new(queue: &'a WaitQueue<T, F>) -> Self {
-        // INVARIANT: The entry is not initialised.
+        // INVARIANT: There is no entry.
         Self {
             queue,
             stage: Stage::New,
-            entry: Opaque::uninit(),
         }
     }
 
     /// Polls: what [`WaitQueue::wait`] does, but that the waker of `cx` is called where a thread
     /// would be woken.
     ///
-    /// `check` is called once, under the lock, at the first poll. When a waker of the queue has found
-    /// its filter satisfied, then the next poll gives `Ok`; the data is not looked at again. A future
-    /// that is ready stays so.
+    /// `check` is called once, under the lock, at the first poll, which allocates the entry with `flags`;
+    /// if that fails, the future gives `ENOMEM`. When a waker of the queue has found its filter satisfied,
+    /// then the next poll gives `Ok`; the data is not looked at again. A future that is ready stays so.
     ///
     /// The [`Waker`] is called under the queue's lock with interrupts off: it must not sleep, nor
     /// reach the queue. It is cloned and dropped without the lock.
     pub(crate) fn poll(
-        self: Pin<&mut Self>,
+        &mut self,
         cx: &mut Context<'_>,
+        flags: Flags,
         check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
     ) -> Poll<Result> {
-        // SAFETY: The entry is not moved.
-        let this = unsafe { self.get_unchecked_mut() };
-
-        match this.stage {
-            Stage::New => this.begin(cx.waker(), check),
-            Stage::Linked => {
-                if !this.is_granted(cx.waker()) {
+        let ret = match &self.stage {
+            Stage::New => match self.begin(cx.waker(), flags, check) {
+                Ok(Some(entry)) => {
+                    // INVARIANT: It was linked in `queue`.
+                    self.stage = Stage::Linked(entry);
                     return Poll::Pending;
                 }
-                // SAFETY: By the type invariant there is a waker, and the entry has been seen
-                // unlinked, so that nobody else uses it.
-                unsafe { this.finish() };
-                this.stage = Stage::Done(Ok(()));
-                Poll::Ready(Ok(()))
+                ret => ret.map(|_| ()),
+            },
+            Stage::Linked(entry) => {
+                let entry = entry.get();
+
+                if !self.is_granted(entry, cx.waker()) {
+                    return Poll::Pending;
+                }
+                // SAFETY: By the type invariant there is a waker. The entry has been seen unlinked, so
+                // that nobody else uses it, and it is freed below.
+                unsafe { WakerEntry::finish(entry) };
+                Ok(())
             }
-            Stage::Done(ret) => Poll::Ready(ret),
-        }
+            Stage::Done(ret) => return Poll::Ready(*ret),
+        };
+
+        self.stage = Stage::Done(ret);
+        Poll::Ready(ret)
     }
 
-    /// The first poll.
+    /// Links an entry, and returns it, if there is something to wait for.
     fn begin(
-        &mut self,
+        &self,
         waker: &Waker,
+        flags: Flags,
         check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
-    ) -> Poll<Result> {
-        let entry = self.entry.get();
+    ) -> Result<Option<EntryBox<F>>> {
+        let memory = KBox::new(Opaque::uninit(), flags)?;
+        let entry: *mut WakerEntry<F> = memory.get();
 
         // SAFETY: The memory is valid for writing, and not initialised.
         unsafe { (&raw mut (*entry).waker).write(waker.clone()) };
@@ -182,9 +202,9 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
                 return Ok(false);
             };
 
-            // SAFETY: The memory is valid for writing. It is pinned, and the entry is unlinked before
-            // it is dropped. The lock is held; by the type invariant the head holds entries with
-            // filters of this type only.
+            // SAFETY: The memory is valid for writing. It stays until the entry is unlinked: it is freed
+            // by `poll` and `drop` only. The lock is held; by the type invariant the head holds entries
+            // with filters of this type only.
             unsafe {
                 (&raw mut (*entry).entry).write(Entry::with_function::<WakerEntry<F>>(filter));
                 // INVARIANT: There is a waker.
@@ -195,25 +215,18 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
             Ok(true)
         });
 
-        let ret = match linked {
-            Ok(true) => {
-                self.stage = Stage::Linked;
-                return Poll::Pending;
-            }
-            Ok(false) => Ok(()),
-            Err(e) => Err(e),
-        };
-        // SAFETY: The waker was written above, and the entry was not linked.
-        unsafe { self.finish() };
-        self.stage = Stage::Done(ret);
-        Poll::Ready(ret)
+        if matches!(linked, Ok(true)) {
+            return Ok(Some(memory));
+        }
+        // SAFETY: The waker was written above. The entry was not linked, and is freed when we return.
+        unsafe { WakerEntry::finish(entry) };
+        linked.map(|_| None)
     }
 
     /// Whether a waker of the queue has unlinked the entry; if not, it will call this [`Waker`].
     ///
-    /// The stage must be [`Stage::Linked`].
-    fn is_granted(&mut self, waker: &Waker) -> bool {
-        let entry = self.entry.get();
+    /// `entry` must be that of [`Stage::Linked`].
+    fn is_granted(&self, entry: *mut WakerEntry<F>, waker: &Waker) -> bool {
         // SAFETY: By the type invariant the entry is initialised.
         let list = unsafe { &raw mut (*entry).entry.wait.entry };
 
@@ -239,38 +252,30 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
             granted
         })
     }
-
-    /// Drops the waker.
-    ///
-    /// # Safety
-    ///
-    /// There must be one, and the entry must not be linked; the stage must be changed.
-    unsafe fn finish(&mut self) {
-        // SAFETY: By the caller's promise.
-        unsafe { (&raw mut (*self.entry.get()).waker).drop_in_place() };
-    }
 }
 
 impl<T, F: Filter> Drop for Waiting<'_, T, F> {
     fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Linked) {
+        let Stage::Linked(entry) = &self.stage else {
             return;
-        }
+        };
+        let entry = entry.get();
+
         // SAFETY: By the type invariant the entry is initialised. The list is changed under the lock
         // only. An entry that is seen unlinked, with or without the lock, is not used by anybody
-        // else.
+        // else. It is freed when this has returned.
         unsafe {
-            let list = &raw mut (*self.entry.get()).entry.wait.entry;
+            let list = &raw mut (*entry).entry.wait.entry;
 
             if !ffi::list_empty_careful(list) {
                 self.queue.with(|_| {
                     if (*list).next != list {
                         ffi::list_del_init(list);
-                        wait_gone::<F>(self.queue.head.get(), self.entry.get().cast());
+                        wait_gone::<F>(self.queue.head.get(), entry.cast());
                     }
                 });
             }
-            self.finish();
+            WakerEntry::finish(entry);
         }
     }
 }

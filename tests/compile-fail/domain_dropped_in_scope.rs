@@ -2,10 +2,10 @@
 
 //! A domain that somebody waits for cannot be dropped.
 
-use async_domain::AsyncDomain;
+use async_domain::OwnedDomain;
 use kernel::prelude::*;
 
-fn run(domain: Pin<KBox<AsyncDomain>>) -> Result {
+fn run(domain: OwnedDomain) -> Result {
     // error[E0505]: cannot move out of `domain` because it is borrowed
     domain.scope(|scope| -> Result {
         scope.schedule(|_| (), GFP_KERNEL)?;

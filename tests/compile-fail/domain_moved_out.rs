@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domain does not leave its place.
-
-use async_domain::AsyncDomain;
-use kernel::prelude::*;
+//! A domain does not leave its place, wherever its owner goes.
 
 #[cfg(wicked)]
-fn take(domain: Pin<KBox<AsyncDomain>>) -> AsyncDomain {
-    // error[E0277]: cannot be unpinned
-    *Pin::into_inner(domain)
+use async_domain::AsyncDomain;
+use async_domain::OwnedDomain;
+
+#[cfg(wicked)]
+fn take(domain: OwnedDomain) -> AsyncDomain {
+    // error[E0507]: cannot move out of dereference of `OwnedDomain`
+    *domain
 }
 
 #[cfg(not(wicked))]
-fn take(domain: Pin<KBox<AsyncDomain>>) -> Pin<KBox<AsyncDomain>> {
+fn take(domain: OwnedDomain) -> OwnedDomain {
     domain
 }

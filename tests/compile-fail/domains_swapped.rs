@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domains do not move, not even to each other's place.
+//! Domains do not move, not even to each other's place. Their owners do.
 
-use async_domain::AsyncDomain;
+use async_domain::OwnedDomain;
 use kernel::prelude::*;
 
-fn swap(a: &mut Pin<KBox<AsyncDomain>>, b: &mut Pin<KBox<AsyncDomain>>) {
+fn swap(a: &mut OwnedDomain, b: &mut OwnedDomain) {
     #[cfg(wicked)]
     // error[E0596]: trait `DerefMut` is required to modify through a dereference
     core::mem::swap(&mut **a, &mut **b);

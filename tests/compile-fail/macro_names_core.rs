@@ -32,7 +32,7 @@ use async_domain::{
         Verdict,
         WaitQueue, //
     },
-    AsyncDomain,
+    OwnedDomain,
     TaskHeader, //
 };
 use std_kernel::{
@@ -70,12 +70,12 @@ impl Filter for Anything {
     }
 }
 
-fn domain() -> impl PinInit<AsyncDomain> {
-    new_async_domain!("ports")
+fn domain() -> Result<OwnedDomain> {
+    new_async_domain!("ports", GFP_KERNEL)
 }
 
-fn exclusive() -> impl PinInit<AsyncDomain> {
-    new_async_domain!("ports", exclusive)
+fn exclusive() -> Result<OwnedDomain> {
+    new_async_domain!("ports", exclusive, GFP_KERNEL)
 }
 
 fn queue() -> impl PinInit<WaitQueue<(), Anything>> {

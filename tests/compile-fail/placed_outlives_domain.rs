@@ -7,7 +7,7 @@ use kernel::prelude::*;
 
 fn place() -> Result {
     let placed = {
-        let domain = KBox::pin_init(new_async_domain!(), GFP_KERNEL)?;
+        let domain = new_async_domain!(GFP_KERNEL)?;
         #[cfg(wicked)]
         // error[E0597]: `domain` does not live long enough
         let placed = domain.on_node(0)?;

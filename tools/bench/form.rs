@@ -5,9 +5,9 @@
 use crate::ffi;
 use async_domain::{
     new_async_domain,
-    AsyncDomain,
     Context,
     Cookie, //
+    OwnedDomain,
 };
 use core::ptr::{
     self,
@@ -95,12 +95,12 @@ impl Form for Kernel {
 }
 
 /// This project's domains, with closures.
-pub(crate) struct Domain(pub(crate) Arc<AsyncDomain>);
+pub(crate) struct Domain(pub(crate) Arc<OwnedDomain>);
 
 impl Domain {
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self(Arc::pin_init(
-            new_async_domain!("bench", exclusive),
+        Ok(Self(Arc::new(
+            new_async_domain!("bench", exclusive, GFP_KERNEL)?,
             GFP_KERNEL,
         )?))
     }

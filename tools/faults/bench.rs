@@ -13,6 +13,7 @@ use async_domain::{
     new_async_domain,
     AsyncDomain,
     Cookie,
+    OwnedDomain,
     SubmitError,
     WaitMode, //
 };
@@ -81,14 +82,19 @@ pub(crate) fn insist<T>(mut f: impl FnMut() -> Result<T>) -> Result<T> {
 
 /// A domain, and what is injected into the operation that uses it.
 pub(crate) struct Bench {
-    pub(crate) domain: Arc<AsyncDomain>,
+    pub(crate) domain: Arc<OwnedDomain>,
     pub(crate) injection: Injection,
 }
 
 impl Bench {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            domain: insist(|| Arc::pin_init(new_async_domain!("faults"), GFP_KERNEL))?,
+            domain: insist(|| {
+                Ok(Arc::new(
+                    new_async_domain!("faults", GFP_KERNEL)?,
+                    GFP_KERNEL,
+                )?)
+            })?,
             injection: Injection::new(0),
         })
     }

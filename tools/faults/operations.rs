@@ -23,11 +23,21 @@ use async_domain::{
     new_wait_table,
     static_domain,
     threshold::CompletionRing,
+    AsyncDomain,
     Context,
+    Cookie,
     DeviceDomain,
     TaskHeader,
     TaskItem,
     WaitMode, //
+};
+use core::{
+    future::Future,
+    task::{
+        self,
+        Poll,
+        Waker, //
+    },
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -62,7 +72,7 @@ impl Operation {
     }
 }
 
-pub(crate) const OPERATIONS: [Operation; 17] = [
+pub(crate) const OPERATIONS: [Operation; 18] = [
     Operation {
         allocates: false,
         ..Operation::new("first use of a static domain", first_use)
@@ -78,6 +88,7 @@ pub(crate) const OPERATIONS: [Operation; 17] = [
     Operation::new("schedule_batch", schedule_batch),
     Operation::new("scope", scope),
     Operation::new("begin", begin),
+    Operation::new("poll a wait", poll),
     Operation::new("spawn", spawn),
     Operation {
         allocates: false,
@@ -116,7 +127,7 @@ fn in_static_domain(bench: &Bench) -> Result {
 fn new_domain(bench: &Bench) -> Result {
     let ledger = bench.ledger()?;
     let ticket = Ticket::new(&ledger);
-    let domain = bench.make(|| Arc::pin_init(new_async_domain!("new"), GFP_KERNEL))?;
+    let domain = bench.make(|| new_async_domain!("new", GFP_KERNEL))?;
 
     bench.submit(
         &ledger,
@@ -264,6 +275,40 @@ fn begin(bench: &Bench) -> Result {
         .synchronize_cookie_with(cookie.next(), patience())
 }
 
+/// Waits until there is memory to do so, and then for the cookie.
+async fn wait(domain: &AsyncDomain, cookie: Cookie) -> Result {
+    loop {
+        match domain.wait(cookie, GFP_KERNEL).await {
+            Err(e) if e == ENOMEM => {}
+            ret => return ret,
+        }
+    }
+}
+
+fn poll(bench: &Bench) -> Result {
+    let token = bench.make(|| bench.domain.begin(GFP_KERNEL))?;
+    let cookie = token.cookie().next();
+    let mut cx = task::Context::from_waker(Waker::noop());
+
+    // One that has failed stays so.
+    let mut wait = bench.make(|| {
+        let mut wait = bench.domain.wait(cookie, GFP_KERNEL);
+        match Pin::new(&mut wait).poll(&mut cx) {
+            Poll::Ready(Err(e)) => Err(e),
+            _ => Ok(wait),
+        }
+    })?;
+    ensure(
+        Pin::new(&mut wait).poll(&mut cx).is_pending(),
+        "a token was not waited for",
+    )?;
+    token.finish();
+    ensure(
+        Pin::new(&mut wait).poll(&mut cx) == Poll::Ready(Ok(())),
+        "a wait is not over when its token has finished",
+    )
+}
+
 fn spawn(bench: &Bench) -> Result {
     let ledger = bench.ledger()?;
     let ticket = Ticket::new(&ledger);
@@ -273,7 +318,7 @@ fn spawn(bench: &Bench) -> Result {
     let cookie = bench.submit(
         &ledger,
         async move {
-            if domain.wait(answered).await.is_ok() {
+            if wait(&domain, answered).await.is_ok() {
                 ticket.run();
             }
         },

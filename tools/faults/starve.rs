@@ -65,7 +65,7 @@ fn full() -> Result {
     let gate = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
 
     // Ordered tasks that have done their work, and are held back by a token.
-    let order = Arc::pin_init(new_async_domain!("order"), GFP_KERNEL)?;
+    let order = new_async_domain!("order", GFP_KERNEL)?;
     let (worked, retired) = (bench.ledger()?, bench.ledger()?);
     let token = order.begin(GFP_KERNEL)?;
     for _ in 0..8 {
@@ -120,14 +120,14 @@ fn full() -> Result {
     ensure(ret == Err(ETIMEDOUT), "somebody did not wait for a task")?;
 
     // A future is polled, with the answer of an interrupt.
-    let futures = Arc::pin_init(new_async_domain!("futures"), GFP_KERNEL)?;
+    let futures = Arc::new(new_async_domain!("futures", GFP_KERNEL)?, GFP_KERNEL)?;
     let polled = bench.ledger()?;
     let (ticket, f) = (Ticket::new(&polled), futures.clone());
     let awaited = futures.begin(GFP_KERNEL)?;
     let answered = awaited.cookie().next();
     futures.spawn(
         async move {
-            if f.wait(answered).await.is_ok() {
+            if f.wait(answered, GFP_KERNEL).await.is_ok() {
                 ticket.run();
             }
         },

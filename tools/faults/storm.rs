@@ -47,8 +47,12 @@ fn rounds(count: u32, failed: &Atomic<i32>) -> Result {
 pub(crate) fn run(count: u32) -> Result {
     let mut bench = Bench::new()?;
     // Its tasks wait for those of other domains.
-    bench.domain =
-        crate::bench::insist(|| Arc::pin_init(new_async_domain!("storm", exclusive), GFP_KERNEL))?;
+    bench.domain = crate::bench::insist(|| {
+        Ok(Arc::new(
+            new_async_domain!("storm", exclusive, GFP_KERNEL)?,
+            GFP_KERNEL,
+        )?)
+    })?;
     let ledger = bench.ledger()?;
     let failed = crate::bench::insist(|| Ok(Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?))?;
 

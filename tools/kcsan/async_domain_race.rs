@@ -50,7 +50,7 @@ fn count_marked() {
 
 /// Calls a function in two tasks at the same time.
 fn race(count: fn()) -> Result {
-    let domain = KBox::pin_init(new_async_domain!("race"), GFP_KERNEL)?;
+    let domain = new_async_domain!("race", GFP_KERNEL)?;
 
     for _ in 0..2 {
         domain.schedule(

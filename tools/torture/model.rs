@@ -14,8 +14,8 @@ use crate::check::{
 };
 use async_domain::{
     new_async_domain,
-    AsyncDomain,
-    Cookie, //
+    Cookie,
+    OwnedDomain, //
 };
 use kernel::{
     prelude::*,
@@ -327,10 +327,8 @@ impl Drop for Place {
 }
 
 /// A domain and its model.
-#[pin_data(PinnedDrop)]
 pub(crate) struct Live {
-    #[pin]
-    pub(crate) domain: AsyncDomain,
+    pub(crate) domain: OwnedDomain,
     pub(crate) model: Arc<Model>,
     // Dropped last, after the domain, which waits for its tasks.
     end: End,
@@ -344,14 +342,13 @@ impl Live {
         let model = Model::new()?;
         let end = End(model.clone());
 
-        Arc::pin_init(
-            pin_init!(Self {
-                domain <- new_async_domain!("torture"),
-                model,
-                end,
-            }),
-            GFP_KERNEL,
-        )
+        let live = Self {
+            domain: new_async_domain!("torture", GFP_KERNEL)?,
+            model,
+            end,
+        };
+
+        Ok(Arc::new(live, GFP_KERNEL)?)
     }
 
     /// Looks at the frontier.
@@ -391,9 +388,8 @@ impl Live {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Live {
-    fn drop(self: Pin<&mut Self>) {
+impl Drop for Live {
+    fn drop(&mut self) {
         self.nothing_in_vain();
     }
 }

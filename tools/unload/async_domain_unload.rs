@@ -15,6 +15,7 @@ use async_domain::{
     Context,
     Cookie,
     DeviceDomain,
+    OwnedDomain,
     SubmitError,
     WaitMode, //
 };
@@ -119,7 +120,7 @@ fn delay() -> Delta {
 /// What the module keeps; dropped in this order when it is unloaded.
 struct Kept {
     timers: KVec<ArcHrTimerHandle<Answer>>,
-    domains: KVec<Arc<AsyncDomain>>,
+    domains: KVec<Arc<OwnedDomain>>,
     handles: KVec<DeviceDomain>,
     devices: KVec<faux::Registration>,
 }
@@ -139,8 +140,8 @@ const WORK: [fn(&mut Kept) -> Result; 9] = [
 
 impl Kept {
     /// A domain that the module drops.
-    fn domain(&mut self) -> Result<Arc<AsyncDomain>> {
-        let domain = Arc::pin_init(new_async_domain!("unload"), GFP_KERNEL)?;
+    fn domain(&mut self) -> Result<Arc<OwnedDomain>> {
+        let domain = Arc::new(new_async_domain!("unload", GFP_KERNEL)?, GFP_KERNEL)?;
 
         self.domains.push(domain.clone(), GFP_KERNEL)?;
         Ok(domain)
@@ -201,7 +202,7 @@ impl Kept {
 
         domain.spawn(
             async move {
-                if d.wait(answered).await.is_ok() {
+                if d.wait(answered, GFP_KERNEL).await.is_ok() {
                     ticket.run();
                 }
             },
@@ -269,7 +270,7 @@ impl Kept {
 
     /// A domain that nobody drops: its memory is lost, and nothing else.
     fn leaked(&mut self) -> Result {
-        let domain = KBox::pin_init(new_async_domain!("leaked"), GFP_KERNEL)?;
+        let domain = new_async_domain!("leaked", GFP_KERNEL)?;
 
         domain.schedule(slow_by(5), GFP_KERNEL)?;
         domain.schedule_ordered(

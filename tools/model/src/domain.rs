@@ -103,10 +103,7 @@ mod overdue {
     use crate::wait::WaitMode;
     use kernel::prelude::*;
 
-    pub fn wait(
-        mut wait: impl FnMut(WaitMode) -> Result,
-        _report: impl FnMut(u32),
-    ) -> Result {
+    pub fn wait(mut wait: impl FnMut(WaitMode) -> Result, _report: impl FnMut(u32)) -> Result {
         wait(WaitMode::UNINTERRUPTIBLE)
     }
     pub fn report(_domain: &super::AsyncDomain, _what: &str, _seconds: u32) {}

@@ -50,7 +50,7 @@ pub(super) fn spawn(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     let awaited = other.clone();
     let ret = live.domain.spawn(
         async move {
-            let ret = awaited.domain.wait(target).await;
+            let ret = awaited.domain.wait(target, GFP_KERNEL).await;
             check!(
                 ret == Ok(()) || (ret == Err(ESHUTDOWN) && crate::kthread::going()),
                 "a future that awaits {target} gets {ret:?}"
@@ -100,12 +100,12 @@ pub(super) fn poll(torturer: &mut Torturer, rng: &mut Rng) -> Result {
 
     for _ in 0..rng.range(1, 3) {
         // Dropped in the middle: the entry must leave the queue.
-        let mut dropped = pin!(live.domain.wait(cookie));
+        let mut dropped = pin!(live.domain.wait(cookie, GFP_KERNEL));
         Kind::Poll.count();
         let _ = dropped.as_mut().poll(&mut cx);
     }
     {
-        let mut wait = pin!(live.domain.wait(cookie));
+        let mut wait = pin!(live.domain.wait(cookie, GFP_KERNEL));
         for _ in 0..rng.below(3) {
             Kind::Poll.count();
             let ret = wait.as_mut().poll(&mut cx);

@@ -12,6 +12,7 @@ pub mod prelude {
         Result, //
     };
     pub use super::{
+        alloc::KBox,
         init::PinInit, //
     };
     pub use crate::{
@@ -52,6 +53,44 @@ pub mod error {
         codes! {
             EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EINVAL = 22, EDEADLK = 35,
             ESHUTDOWN = 108, ETIMEDOUT = 110, ECANCELED = 125, ERESTARTSYS = 512,
+        }
+    }
+}
+
+pub mod alloc {
+    use super::error::Result;
+    use crate::model::world;
+    use core::ops::Deref;
+
+    #[derive(Clone, Copy)]
+    pub struct Flags;
+
+    /// A box, whose memory nobody may use when it has been dropped.
+    pub struct KBox<T>(*mut T);
+
+    impl<T> KBox<T> {
+        pub fn new(value: T, _flags: Flags) -> Result<Self> {
+            let memory: *mut T = world::allocate("a box");
+            // SAFETY: The memory is ours.
+            unsafe { memory.write(value) };
+            Ok(Self(memory))
+        }
+    }
+
+    impl<T> Deref for KBox<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            // SAFETY: The memory is ours, and was initialised.
+            unsafe { &*self.0 }
+        }
+    }
+
+    impl<T> Drop for KBox<T> {
+        fn drop(&mut self) {
+            // SAFETY: As above. The world keeps the memory.
+            unsafe { self.0.drop_in_place() };
+            world::memory_ends(self.0.addr());
         }
     }
 }

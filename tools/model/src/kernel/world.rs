@@ -19,7 +19,10 @@ use loom::{
     },
 };
 use std::{
-    any::Any,
+    alloc::{
+        self,
+        Layout, //
+    },
     cell::{
         Cell,
         RefCell, //
@@ -39,7 +42,20 @@ struct Memory {
     ended: bool,
     uses: Rc<UnsafeCell<()>>,
     /// Gives the memory back, when nobody can use it any more even by mistake.
-    _keep: Option<Box<dyn Any>>,
+    _keep: Option<Raw>,
+}
+
+/// Memory from the allocator.
+struct Raw {
+    start: *mut u8,
+    layout: Layout,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // SAFETY: It was allocated with this layout.
+        unsafe { alloc::dealloc(self.start, self.layout) };
+    }
 }
 
 /// The pointers of a `struct list_head` in a wait entry, as threads see them that have no lock.
@@ -118,7 +134,7 @@ fn memory_begins(
     len: usize,
     what: &'static str,
     frame_of: Option<usize>,
-    keep: Option<Box<dyn Any>>,
+    keep: Option<Raw>,
 ) {
     with(|world| {
         world
@@ -137,18 +153,21 @@ fn memory_begins(
 }
 
 /// Memory for a `T` begins.
-pub fn allocate<T: 'static>(what: &'static str) -> *mut T {
-    let mut memory = Box::<T>::new_uninit();
-    let start = memory.as_mut_ptr();
+pub fn allocate<T>(what: &'static str) -> *mut T {
+    let layout = Layout::new::<T>();
+    assert!(layout.size() > 0);
+    // SAFETY: Its size is not zero.
+    let start = unsafe { alloc::alloc(layout) };
+    assert!(!start.is_null());
 
     memory_begins(
         start.addr(),
-        size_of::<T>(),
+        layout.size(),
         what,
         None,
-        Some(Box::new(memory)),
+        Some(Raw { start, layout }),
     );
-    start
+    start.cast()
 }
 
 /// A wait entry begins; it is in a frame of the calling thread, unless it is in memory that was

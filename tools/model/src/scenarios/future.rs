@@ -14,7 +14,10 @@ use crate::{
     },
     wait::Waiting, //
 };
-use kernel::error::Result;
+use kernel::{
+    alloc::Flags,
+    error::Result, //
+};
 use loom::{
     cell::UnsafeCell, //
     sync::{
@@ -23,7 +26,7 @@ use loom::{
     },
 };
 use std::{
-    pin::Pin,
+    mem::ManuallyDrop,
     sync::Arc,
     task::{
         Context,
@@ -79,28 +82,27 @@ impl Wake for Poller {
 
 type Inner = Waiting<'static, u64, AtLeast>;
 
-/// A future in memory of its own.
+/// A future, whose wait entry is in memory of its own.
 struct Future {
+    inner: ManuallyDrop<Inner>,
     /// It borrows from this, which outlives it.
     queue: Queue<AtLeast>,
-    inner: *mut Inner,
     grant: *const Grant,
 }
 
 impl Future {
     fn new(queue: &Queue<AtLeast>) -> Self {
         let queue = queue.clone();
-        let inner = world::allocate::<Inner>("a future");
         let grant = world::allocate::<Grant>("a grant");
 
         // SAFETY: The memory is ours; `self` has a reference to the queue.
-        unsafe {
-            inner.write(Waiting::new(&*std::rc::Rc::as_ptr(&queue.0)));
+        let inner = unsafe {
             grant.write(Grant::new(0));
-        }
+            Waiting::new(&*std::rc::Rc::as_ptr(&queue.0))
+        };
         Self {
+            inner: ManuallyDrop::new(inner),
             queue,
-            inner,
             grant,
         }
     }
@@ -109,9 +111,8 @@ impl Future {
         let waker: Waker = poller.clone().into();
         let grant = self.grant;
 
-        // SAFETY: The future is ours, and stays where it is.
-        unsafe { Pin::new_unchecked(&mut *self.inner) }
-            .poll(&mut Context::from_waker(&waker), |count| {
+        self.inner
+            .poll(&mut Context::from_waker(&waker), Flags, |count| {
                 Ok((**count < 1).then_some(AtLeast { count: 1, grant }))
             })
     }
@@ -121,8 +122,7 @@ impl Drop for Future {
     fn drop(&mut self) {
         // SAFETY: It is ours, and dropped once.
         unsafe {
-            self.inner.drop_in_place();
-            world::memory_ends(self.inner.addr());
+            ManuallyDrop::drop(&mut self.inner);
             (*self.grant).with_mut(|_| ());
             world::memory_ends(self.grant.addr());
         }
