@@ -553,7 +553,7 @@ mod tests {
         ];
         // SAFETY: They are pinned, and not used any more when they are dropped.
         let static_keys = [0, 1].map(|i| unsafe { Pin::new_unchecked(&*ptr::from_ref(&*keys[i])) });
-        let domain = KBox::pin_init(AsyncDomain::new(c"kunit", static_keys, false), GFP_KERNEL)?;
+        let domain = OwnedDomain::new(c"kunit", static_keys, false, GFP_KERNEL)?;
 
         domain.begin(GFP_KERNEL)?.finish();
         domain.synchronize_full()?;

@@ -13,7 +13,6 @@ use async_domain::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc,
     time::{
         delay::fsleep,
         msecs_to_jiffies,

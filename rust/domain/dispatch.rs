@@ -588,9 +588,10 @@ mod tests {
     #[test]
     fn an_address_that_is_used_again_makes_nobody_wait() -> Result {
         let (domain, other) = (domain()?, domain()?);
+        let o = other.clone();
         let item = Arc::pin_init(
             pin_init!(Again {
-                other: other.clone(),
+                other: o,
                 runs: Atomic::new(0),
                 done: Atomic::new(false),
                 task <- TaskHeader::new(),

@@ -207,8 +207,8 @@ mod tests {
         let token = first.begin(GFP_KERNEL)?;
 
         // What pinning does not keep from being freed.
-        let first = KBox::pin_init(MaybeUninit::pin_init::<Error>(first), GFP_KERNEL)?;
-        let second = KBox::pin_init(Opaque::pin_init::<Error>(second), GFP_KERNEL)?;
+        let first = KBox::new(MaybeUninit::new(first), GFP_KERNEL)?;
+        let second = KBox::new(Opaque::new(second), GFP_KERNEL)?;
         drop(first);
         drop(second);
 

@@ -99,7 +99,6 @@ impl<T: Copy + Send> Filter for Take<T> {
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 #[kernel::prelude::kunit_tests(async_domain_completion_wait)]
 mod tests {
-    use super::*;
     use crate::{
         kunit::{
             self,
