@@ -7,13 +7,13 @@ use crate::{
     body,
     check::check,
     kthread::Thread,
-    ops,
-    stats,
-    torturer,
-    watchdog::{
+    post::{
         self,
         Waiting, //
     },
+    stats,
+    thread,
+    watchdog,
     world::World, //
 };
 use async_domain::synchronize_all;
@@ -53,7 +53,7 @@ fn start_threads(world: &Arc<World>) -> Result<KVec<Thread>> {
 
         world.running.fetch_add(1, Release);
         // Every other one is bound to a CPU.
-        let thread = Thread::spawn(i, i % 2 == 0, move || torturer::run(&own, i));
+        let thread = Thread::spawn(i, i % 2 == 0, move || thread::run(&own, i));
         let pushed = thread.and_then(|thread| Ok(threads.push(thread, GFP_KERNEL)?));
         if let Err(e) = pushed {
             world.running.fetch_sub(1, Release);
@@ -115,16 +115,16 @@ fn stand_still(world: &World) {
 
 /// Nobody submits anything any more: waits for what is there, and checks that nothing is left.
 fn balance(world: &World) {
-    let post = &world.posts[world.parameters.threads];
+    let own = &world.posts[world.parameters.threads];
 
-    post.begin(ops::BALANCE, world.millis());
+    own.begin(post::BALANCE, world.millis());
     check!(
         synchronize_all() == Ok(()),
         "synchronize_all fails, although the caller is no task"
     );
     for slot in 0..world.slots.len() {
         let live = world.live(slot);
-        let drained = post.watched(Waiting::Empty(live.clone()), || {
+        let drained = own.watched(Waiting::Empty(live.clone()), || {
             live.domain.synchronize_full()
         });
 
@@ -133,7 +133,7 @@ fn balance(world: &World) {
     }
     body::balance();
     world.events.balance();
-    post.begin(ops::NONE, world.millis());
+    own.begin(post::IDLE, world.millis());
 }
 
 /// Waits for the end of all threads, and balances the books for the last time.

@@ -9,7 +9,7 @@
 mod batch;
 mod cancel;
 mod counter;
-pub(crate) mod exact;
+mod exact;
 mod future;
 mod item;
 mod keyed;
@@ -20,10 +20,11 @@ mod ring;
 mod scope;
 mod signal;
 mod submit;
-pub(crate) mod token;
+mod token;
 mod wait;
 
 use crate::{
+    post,
     rng::Rng,
     torturer::Torturer, //
 };
@@ -43,11 +44,6 @@ const fn operation(
 ) -> Operation {
     Operation { name, weight, run }
 }
-
-/// No operation: the thread is between two.
-pub(crate) const NONE: usize = OPERATIONS.len();
-/// The books are being balanced.
-pub(crate) const BALANCE: usize = NONE + 1;
 
 /// Bit n of the parameter `operations` lets the nth of these be chosen.
 const OPERATIONS: &[Operation] = &[
@@ -82,7 +78,7 @@ const OPERATIONS: &[Operation] = &[
 pub(crate) fn name(operation: usize) -> &'static str {
     match OPERATIONS.get(operation) {
         Some(operation) => operation.name,
-        None if operation == BALANCE => "balance",
+        None if operation == post::BALANCE => "balance",
         None => "none",
     }
 }
@@ -126,13 +122,4 @@ fn weights(mask: u32) -> impl Iterator<Item = (usize, u32)> {
         .map(|operation| operation.weight)
         .enumerate()
         .filter(move |(i, _)| mask & (1 << i) != 0)
-}
-
-/// Flags for an allocation: where both will do, sometimes those that may not sleep.
-fn flags(rng: &mut Rng) -> kernel::alloc::Flags {
-    if rng.one_in(4) {
-        GFP_ATOMIC
-    } else {
-        GFP_KERNEL
-    }
 }

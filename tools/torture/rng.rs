@@ -2,6 +2,11 @@
 
 //! The generator that makes all choices: SplitMix64, whose whole state is its seed.
 
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
 /// A sequence of numbers that looks random, and is always the same for a seed.
 #[derive(Clone)]
 pub(crate) struct Rng(u64);
@@ -41,6 +46,15 @@ impl Rng {
     pub(crate) fn index(&mut self, len: usize) -> usize {
         // CAST: Lists are short.
         self.below(len as u32) as usize
+    }
+
+    /// Flags for an allocation: where both will do, sometimes those that may not sleep.
+    pub(crate) fn flags(&mut self) -> Flags {
+        if self.one_in(4) {
+            GFP_ATOMIC
+        } else {
+            GFP_KERNEL
+        }
     }
 
     /// Changes the order of a list.

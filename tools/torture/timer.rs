@@ -3,7 +3,7 @@
 //! Timers that finish tokens in hard interrupts.
 
 use crate::{
-    ops::token::InFlight,
+    in_flight::InFlight,
     rng::Rng,
     stats::Kind, //
 };

@@ -7,7 +7,7 @@
 //! what it works on ([`model`], [`body`], [`events`]): nobody is woken late, early or in vain, no
 //! cookie is out of order, each closure is run or dropped exactly once, and what happens in order does.
 //!
-//! The threads ([`torturer`]) make their choices with generators of their own: the same seed makes every
+//! The threads ([`thread`]) make their choices with generators of their own: the same seed makes every
 //! thread do the same things, if not at the same time. Now and then all stand still, and the books are
 //! balanced ([`coordinator`]). A watchdog looks for threads that sleep although what they wait for is
 //! there ([`watchdog`]).
@@ -28,11 +28,17 @@ mod body;
 mod check;
 mod coordinator;
 mod events;
+mod exact;
+mod how;
+mod in_flight;
 mod kthread;
 mod model;
 mod ops;
+mod parameters;
+mod post;
 mod rng;
 mod stats;
+mod thread;
 mod timer;
 mod torturer;
 mod watchdog;
@@ -51,10 +57,8 @@ use kernel::{
     uaccess::UserSliceReader, //
 };
 use kthread::Thread;
-use world::{
-    Parameters,
-    World, //
-};
+use parameters::Parameters;
+use world::World;
 
 module! {
     type: Torture,

@@ -1,43 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One thread that does random operations, and how it waits.
+//! What belongs to one thread that does random operations, and its waits for tasks.
 
 use crate::{
-    check::{
-        check,
-        failed, //
-    },
+    how::How,
     kthread,
     model::Live,
-    ops,
-    rng::Rng,
-    stats::Kind,
-    timer::Timers,
-    watchdog::{
+    post::{
         Post,
         Waiting, //
     },
+    rng::Rng,
+    stats::Kind,
+    timer::Timers,
     world::World, //
 };
-use async_domain::{
-    Cookie,
-    WaitMode, //
-};
+use async_domain::Cookie;
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::ordering::{
-            Full,
-            Release, //
-        },
-        Arc, //
-    },
-    time::{
-        delay::fsleep,
-        msecs_to_jiffies,
-        Delta,
-        Jiffies, //
-    },
+    sync::Arc, //
 };
 
 /// A thread.
@@ -51,117 +32,8 @@ pub(crate) struct Torturer {
     pub(crate) next_event: u64,
 }
 
-/// How a thread waits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct How {
-    pub(crate) mode: WaitMode,
-    signals: Signals,
-    /// A time limit that may be reached; else it is one that says that something is wrong.
-    short: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signals {
-    None,
-    Fatal,
-    All,
-}
-
-impl How {
-    /// Waits in any way. A wait without a time limit is one that nothing but its condition or a signal
-    /// ends.
-    pub(crate) fn any(rng: &mut Rng, world: &World) -> Self {
-        let (mode, signals) = match rng.below(4) {
-            0 => (WaitMode::INTERRUPTIBLE, Signals::All),
-            1 => (WaitMode::KILLABLE, Signals::Fatal),
-            _ => (WaitMode::UNINTERRUPTIBLE, Signals::None),
-        };
-        let (mode, short) = match rng.below(8) {
-            0..3 => (mode.timeout(Jiffies::from(rng.below(4) as u16)), true),
-            3 => (mode, false),
-            _ => (mode.timeout(guard(world)), false),
-        };
-
-        Self {
-            mode,
-            signals,
-            short,
-        }
-    }
-
-    /// As [`any`](Self::any), with a short time limit.
-    pub(crate) fn brief(rng: &mut Rng, world: &World) -> Self {
-        let how = Self::any(rng, world);
-
-        Self {
-            mode: how.mode.timeout(Jiffies::from(rng.below(4) as u16)),
-            short: true,
-            ..how
-        }
-    }
-
-    /// Whether the wait may end before its condition is true.
-    pub(crate) fn may_end(&self) -> bool {
-        self.short || self.signals != Signals::None
-    }
-
-    /// Judges how a wait has ended; returns whether its condition is said to be true.
-    pub(crate) fn judge(&self, ret: Result, began: Jiffies, what: &str) -> bool {
-        match ret {
-            Ok(()) => return true,
-            Err(e) if e == ETIMEDOUT => {
-                let limit = self.mode.time_limit().unwrap_or(0);
-                let slept = kthread::jiffies().wrapping_sub(began);
-
-                check!(
-                    self.short,
-                    "{what} has not ended within {limit} jiffies ({self:?})"
-                );
-                check!(
-                    slept >= limit,
-                    "{what} has timed out after {slept} jiffies, too early for {limit}"
-                );
-            }
-            Err(e) if e == ERESTARTSYS => {
-                let allowed = match self.signals {
-                    Signals::None => false,
-                    Signals::Fatal => kthread::fatal_signal(),
-                    Signals::All => kernel::current!().signal_pending(),
-                };
-                check!(
-                    allowed,
-                    "{what} was interrupted without a signal ({self:?})"
-                );
-                kthread::flush_signals();
-            }
-            Err(e) => {
-                failed!("{what} fails with {e:?}");
-            }
-        }
-        false
-    }
-}
-
-/// A time in which everything ends that can: longer than the watchdog's patience, so that it speaks
-/// first.
-fn guard(world: &World) -> Jiffies {
-    // CAST: Some seconds.
-    2 * msecs_to_jiffies(1000 * world.parameters.stall as u32)
-}
-
-/// The function of a thread.
-pub(crate) fn run(world: &Arc<World>, index: usize) {
-    match Torturer::new(world.clone(), index) {
-        Ok(torturer) => torturer.run(),
-        Err(e) => {
-            failed!("torture/{index} cannot begin: {e:?}");
-        }
-    }
-    world.running.fetch_sub(1, Release);
-}
-
 impl Torturer {
-    fn new(world: Arc<World>, index: usize) -> Result<Self> {
+    pub(crate) fn new(world: Arc<World>, index: usize) -> Result<Self> {
         let mut last_events = KVec::new();
         for _ in 0..=world.parameters.threads {
             last_events.push(0, GFP_KERNEL)?;
@@ -173,46 +45,6 @@ impl Torturer {
             last_events,
             next_event: 1,
         })
-    }
-
-    /// Does random operations until the end.
-    fn run(mut self) {
-        let world = self.world.clone();
-        // Each thread has a sequence of its own, whatever the others do.
-        let mut rng = Rng::new(crate::rng::mix(
-            world.parameters.seed ^ (self.index as u64 + 1),
-        ));
-        let choice = ops::Choice::new(world.parameters.operations);
-
-        kthread::allow_signals();
-        self.post().is_of(kthread::current());
-        while !world.is_stopping() {
-            if world.is_paused() {
-                self.park();
-                continue;
-            }
-            let operation = choice.next(&mut rng);
-            self.post().begin(operation, world.millis());
-            ops::run(operation, &mut self, &mut rng.fork());
-            self.post().begin(ops::NONE, world.millis());
-            if kernel::current!().signal_pending() {
-                kthread::flush_signals();
-            }
-            kthread::resched();
-        }
-        self.timers.clear();
-    }
-
-    /// Waits for the end of a pause, in possession of nothing.
-    fn park(&mut self) {
-        let world = self.world.clone();
-
-        self.timers.clear();
-        world.parked.fetch_add(1, Full);
-        while world.is_paused() && !world.is_stopping() {
-            fsleep(Delta::from_millis(2));
-        }
-        world.parked.fetch_sub(1, Full);
     }
 
     pub(crate) fn post(&self) -> &Post {
@@ -248,7 +80,9 @@ impl Torturer {
 
     /// Waits for all below a cookie, in any way, until they are done.
     pub(crate) fn synchronize(&self, rng: &mut Rng, live: &Arc<Live>, cookie: Cookie) {
-        while self.may_wait() && !self.wait_below(live, cookie, How::any(rng, &self.world)) {}
+        while self.may_wait()
+            && !self.wait_below(live, cookie, How::any(rng, &self.world.parameters))
+        {}
     }
 
     /// Waits until a domain that nobody else uses has no task.

@@ -9,36 +9,20 @@
 
 use crate::{
     check::failed,
-    events::Watched,
     kthread::Thread,
-    model::{
-        Live,
-        Model, //
-    },
-    ops::{
-        self,
-        exact::Exact, //
-    },
+    ops,
+    post::IDLE,
     world::World, //
 };
-use async_domain::Cookie;
 use kernel::{
-    fmt, new_spinlock,
     prelude::*,
     sync::{
-        aref::ARef,
-        atomic::{
-            ordering::{
-                Acquire,
-                Relaxed,
-                Release, //
-            },
-            Atomic, //
+        atomic::ordering::{
+            Acquire,
+            Relaxed, //
         },
-        Arc,
-        SpinLock, //
+        Arc, //
     },
-    task::Task,
     time::{
         delay::fsleep,
         Delta, //
@@ -49,116 +33,6 @@ use kernel::{
 /// has been woken may have to wait for its CPU, on a busy host for long.
 const LOOK: i64 = 500;
 const SURE: u32 = 12;
-
-/// What a thread sleeps for.
-pub(crate) enum Waiting {
-    /// The end of all tasks below a cookie.
-    Below(Arc<Live>, Cookie),
-    /// The end of all tasks.
-    Empty(Arc<Live>),
-    /// The end of a domain, which has closed.
-    End(Arc<Model>),
-    /// An event.
-    Event(Watched),
-    /// What a task gives to this thread alone.
-    Exact(Arc<Exact>),
-}
-
-impl Waiting {
-    fn holds(&self, world: &World) -> bool {
-        match self {
-            Self::Below(live, cookie) => live.look().is_none_or(|lowest| lowest >= *cookie),
-            Self::Empty(live) => live.look().is_none(),
-            Self::End(_) => false,
-            Self::Event(event) => world.events.holds(*event),
-            Self::Exact(exact) => exact.holds(),
-        }
-    }
-
-    fn print(&self) {
-        match self {
-            Self::Below(live, _) | Self::Empty(live) => {
-                pr_err!(
-                    "  lowest in progress: {:?}, {:?}\n",
-                    live.domain.lowest_in_progress(),
-                    live.domain.stats()
-                );
-                live.model.print();
-            }
-            Self::End(model) => model.print(),
-            Self::Event(_) | Self::Exact(_) => (),
-        }
-    }
-}
-
-impl fmt::Display for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Below(live, cookie) => {
-                f.write_fmt(fmt!("all below {cookie} of domain {}", live.model.number))
-            }
-            Self::Empty(live) => f.write_fmt(fmt!("the tasks of domain {}", live.model.number)),
-            Self::End(model) => f.write_fmt(fmt!("the end of domain {}", model.number)),
-            Self::Event(event) => f.write_fmt(fmt!("{event:?}")),
-            Self::Exact(exact) => f.write_fmt(fmt!("{exact:?}")),
-        }
-    }
-}
-
-/// What one thread does.
-#[pin_data]
-pub(crate) struct Post {
-    /// The operation, and its number and its beginning in milliseconds.
-    operation: Atomic<usize>,
-    number: Atomic<u64>,
-    since: Atomic<i64>,
-    /// Counts the waits.
-    waits: Atomic<u64>,
-    #[pin]
-    waiting: SpinLock<Option<Waiting>>,
-    #[pin]
-    task: SpinLock<Option<ARef<Task>>>,
-}
-
-impl Post {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            operation: Atomic::new(ops::NONE),
-            number: Atomic::new(0),
-            since: Atomic::new(0),
-            waits: Atomic::new(0),
-            waiting <- new_spinlock!(None, "torture_post"),
-            task <- new_spinlock!(None, "torture_task"),
-        })
-    }
-
-    /// The thread that stands here has begun.
-    pub(crate) fn is_of(&self, task: ARef<Task>) {
-        *self.task.lock() = Some(task);
-    }
-
-    pub(crate) fn task(&self) -> Option<ARef<Task>> {
-        self.task.lock().clone()
-    }
-
-    /// An operation begins, or with [`ops::NONE`] ends.
-    pub(crate) fn begin(&self, operation: usize, millis: i64) {
-        self.since.store(millis, Relaxed);
-        self.number.add(1, Relaxed);
-        self.operation.store(operation, Release);
-    }
-
-    /// Waits, watched.
-    pub(crate) fn watched<R>(&self, waiting: Waiting, wait: impl FnOnce() -> R) -> R {
-        *self.waiting.lock() = Some(waiting);
-        self.waits.fetch_add(1, Release);
-        let ret = wait();
-        // Dropped without the lock.
-        let last = self.waiting.lock().take();
-        drop(last);
-        ret
-    }
-}
 
 /// What was seen of one post.
 #[derive(Clone, Copy, Default)]
@@ -210,13 +84,16 @@ fn look(world: &World, i: usize, seen: &mut Seen) -> bool {
         };
         return false;
     }
-    if operation == ops::NONE || seen.reported {
+    if operation == IDLE || seen.reported {
         return false;
     }
     let millis = world.millis() - post.since.load(Relaxed);
     let waiting = post.waiting.lock();
 
-    if waiting.as_ref().is_some_and(|what| what.holds(world)) {
+    if waiting
+        .as_ref()
+        .is_some_and(|what| what.holds(&world.events))
+    {
         seen.times += 1;
     } else {
         seen.times = 0;

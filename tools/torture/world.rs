@@ -7,7 +7,8 @@ use crate::{
     events::Events,
     kthread,
     model::Live,
-    watchdog::Post, //
+    parameters::Parameters,
+    post::Post, //
 };
 use kernel::{
     new_spinlock,
@@ -32,20 +33,6 @@ use kernel::{
 
 /// How many domains there are at a time that all threads use.
 pub(crate) const DOMAINS: usize = 8;
-
-/// The module's parameters.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Parameters {
-    pub(crate) threads: usize,
-    pub(crate) seconds: i64,
-    pub(crate) seed: u64,
-    pub(crate) operations: u32,
-    pub(crate) stat_interval: i64,
-    pub(crate) phase: i64,
-    pub(crate) stall: i64,
-    pub(crate) verbose: bool,
-    pub(crate) keep_going: bool,
-}
 
 /// What all threads share.
 pub(crate) struct World {

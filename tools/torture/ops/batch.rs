@@ -2,10 +2,7 @@
 
 //! Batches: all or none, in the order of the vector.
 
-use super::{
-    flags,
-    submit::Submission, //
-};
+use super::submit::Submission;
 use crate::{
     body::{
         self,
@@ -40,7 +37,7 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
 
     let submission = Submission::new(&torturer.world, &live);
     Kind::Batch.count_many(funcs.len());
-    match live.domain.schedule_batch(funcs, flags(rng)) {
+    match live.domain.schedule_batch(funcs, rng.flags()) {
         Ok(range) => {
             submission.accepted(range.start);
             if rng.one_in(2) {

@@ -4,14 +4,12 @@
 
 use crate::{
     events::Watched,
+    how::How,
     kthread,
+    post::Waiting, //
     rng::Rng,
     stats::Kind,
-    torturer::{
-        How,
-        Torturer, //
-    },
-    watchdog::Waiting, //
+    torturer::Torturer,
 };
 use kernel::prelude::*;
 
@@ -23,7 +21,7 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     }
     if rng.one_in(6) {
         let value = state.counter.read() + u64::from(rng.below(20));
-        let how = How::any(rng, &torturer.world);
+        let how = How::any(rng, &torturer.world.parameters);
         let began = kthread::jiffies();
 
         Kind::WaitFor.count();

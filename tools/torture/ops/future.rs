@@ -4,7 +4,6 @@
 //! middle.
 
 use super::{
-    flags,
     submit::Submission,
     token, //
 };
@@ -60,7 +59,7 @@ pub(super) fn spawn(torturer: &mut Torturer, rng: &mut Rng) -> Result {
             }
             body.begin(None);
         },
-        flags(rng),
+        rng.flags(),
     );
     match ret {
         Ok(cookie) => {

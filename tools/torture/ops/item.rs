@@ -12,13 +12,11 @@ use crate::{
         Ticket, //
     },
     check::check,
+    how::How,
     model::Live,
     rng::Rng,
     stats::Kind,
-    torturer::{
-        How,
-        Torturer, //
-    },
+    torturer::Torturer,
 };
 use async_domain::{
     impl_has_task,
@@ -202,7 +200,8 @@ pub(super) fn again(torturer: &mut Torturer, rng: &mut Rng) -> Result {
             submitted += 1;
         }
     }
-    while torturer.may_wait() && !torturer.drain(&live, How::any(rng, &torturer.world)) {}
+    while torturer.may_wait() && !torturer.drain(&live, How::any(rng, &torturer.world.parameters)) {
+    }
     if torturer.may_wait() {
         live.is_idle();
         let runs = item.runs.load(Acquire);

@@ -10,14 +10,12 @@ use crate::{
         KEYS,
         LOCKS, //
     },
+    how::How,
     kthread,
+    post::Waiting, //
     rng::Rng,
     stats::Kind,
-    torturer::{
-        How,
-        Torturer, //
-    },
-    watchdog::Waiting, //
+    torturer::Torturer,
 };
 use kernel::{
     prelude::*,
@@ -37,7 +35,7 @@ pub(super) fn versions(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     if rng.one_in(4) {
         let key = rng.index(KEYS);
         let version = state.versions[key].load(Relaxed) + 1;
-        let how = How::any(rng, &torturer.world);
+        let how = How::any(rng, &torturer.world.parameters);
         let began = kthread::jiffies();
 
         Kind::WaitKey.count();
@@ -68,7 +66,7 @@ pub(super) fn lock(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     for _ in 0..rng.range(1, 4) {
         let i = rng.index(LOCKS);
         let (lock, owner) = (&state.locks[i], &state.owners[i]);
-        let how = How::any(rng, &torturer.world);
+        let how = How::any(rng, &torturer.world.parameters);
         let began = kthread::jiffies();
 
         Kind::Lock.count();

@@ -2,10 +2,7 @@
 
 //! Values and errors that come back.
 
-use super::{
-    flags,
-    submit::Submission, //
-};
+use super::submit::Submission;
 use crate::{
     body::{
         self,
@@ -14,18 +11,16 @@ use crate::{
         Ticket, //
     },
     check::check,
+    how::How,
     kthread,
     model::Live,
+    post::Waiting, //
     rng::{
         mix,
         Rng, //
     },
     stats::Kind,
-    torturer::{
-        How,
-        Torturer, //
-    },
-    watchdog::Waiting, //
+    torturer::Torturer,
 };
 use async_domain::{
     errno::ECANCELED,
@@ -52,7 +47,7 @@ pub(super) fn handle(torturer: &mut Torturer, rng: &mut Rng) -> Result {
             plan.carry_out(&body, context);
             mix(number)
         },
-        flags(rng),
+        rng.flags(),
     );
     match ret {
         Ok(mut handle) => {
@@ -61,7 +56,7 @@ pub(super) fn handle(torturer: &mut Torturer, rng: &mut Rng) -> Result {
             key.has_cookie(&live.model, cookie);
 
             while torturer.may_wait() && !rng.one_in(8) {
-                let how = How::any(rng, &torturer.world);
+                let how = How::any(rng, &torturer.world.parameters);
                 let began = kthread::jiffies();
                 Kind::Join.count();
                 let ret = torturer
@@ -117,7 +112,7 @@ pub(super) fn fallible(torturer: &mut Torturer, rng: &mut Rng) -> Result {
                 plan.carry_out(&body, context);
                 result
             },
-            flags(rng),
+            rng.flags(),
         );
         if submission.judge(ret).is_some() && first.is_ok() {
             first = result;

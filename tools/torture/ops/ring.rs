@@ -8,14 +8,12 @@ use crate::{
         event,
         Watched, //
     },
+    how::How,
     kthread,
+    post::Waiting, //
     rng::Rng,
     stats::Kind,
-    torturer::{
-        How,
-        Torturer, //
-    },
-    watchdog::Waiting, //
+    torturer::Torturer,
 };
 use kernel::prelude::*;
 
@@ -46,9 +44,9 @@ fn take(torturer: &mut Torturer, rng: &mut Rng, min_nr: usize) {
     let mut events = [0; MAX];
     // Who wants more than one may be passed over for as long as others take what comes.
     let how = if min_nr > 1 {
-        How::brief(rng, &torturer.world)
+        How::brief(rng, &torturer.world.parameters)
     } else {
-        How::any(rng, &torturer.world)
+        How::any(rng, &torturer.world.parameters)
     };
     let began = kthread::jiffies();
 

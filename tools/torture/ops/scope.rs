@@ -2,10 +2,7 @@
 
 //! Scopes: tasks that borrow from the thread's frame.
 
-use super::{
-    flags,
-    submit::Submission, //
-};
+use super::submit::Submission;
 use crate::{
     body::{
         Body,
@@ -13,10 +10,10 @@ use crate::{
         Ticket, //
     },
     check::check,
+    post::Waiting, //
     rng::Rng,
     stats::Kind,
     torturer::Torturer,
-    watchdog::Waiting, //
 };
 use async_domain::Cookie;
 use kernel::{
@@ -53,7 +50,7 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
                         plan.carry_out(&body, context);
                         *slot = context.cookie().as_u64();
                     },
-                    flags(rng),
+                    rng.flags(),
                 );
                 cookies[i] = submission.judge(ret);
                 if let Some(cookie) = cookies[i] {

@@ -2,7 +2,6 @@
 
 //! Closures: `schedule`, `schedule_ordered` and `schedule_or_run`.
 
-use super::flags;
 use crate::{
     body::{
         self,
@@ -107,7 +106,7 @@ pub(crate) fn any(
 ) -> (Option<Cookie>, &'static str) {
     let body = Body::new(live, ticket);
     let key = body.key();
-    let (plan, flags) = (Plan::any(rng), flags(rng));
+    let (plan, flags) = (Plan::any(rng), rng.flags());
     let submission = Submission::new(&torturer.world, live);
 
     let (ret, name) = match rng.below(8) {

@@ -2,15 +2,13 @@
 
 //! Tokens, finished by threads, tasks and timers, in any order.
 
-use super::{
-    flags,
-    submit::Submission, //
-};
+use super::submit::Submission;
 use crate::{
     body::{
         self,
         Body, //
     },
+    in_flight::InFlight,
     model::{
         Live,
         Place,
@@ -20,27 +18,7 @@ use crate::{
     stats::Kind,
     torturer::Torturer, //
 };
-use async_domain::{
-    Cookie,
-    Token, //
-};
 use kernel::prelude::*;
-
-/// A token and its place in the model, which is given back before the token is.
-pub(crate) struct InFlight {
-    _place: Place,
-    token: Token,
-}
-
-impl InFlight {
-    pub(crate) fn finish(self) {
-        drop(self);
-    }
-
-    pub(crate) fn cookie(&self) -> Cookie {
-        self.token.cookie()
-    }
-}
 
 /// Takes a token.
 pub(crate) fn begin(torturer: &Torturer, rng: &mut Rng, live: &Live) -> Option<InFlight> {
@@ -48,14 +26,11 @@ pub(crate) fn begin(torturer: &Torturer, rng: &mut Rng, live: &Live) -> Option<I
     let submission = Submission::new(&torturer.world, live);
 
     Kind::Begin.count();
-    match live.domain.begin(flags(rng)) {
+    match live.domain.begin(rng.flags()) {
         Ok(token) => {
             submission.accepted(token.cookie());
             place.has_cookie(token.cookie());
-            Some(InFlight {
-                _place: place,
-                token,
-            })
+            Some(InFlight::new(place, token))
         }
         Err(e) => {
             submission.refused(e);
@@ -134,7 +109,7 @@ pub(super) fn task(torturer: &mut Torturer, rng: &mut Rng) -> Result {
                 token.finish();
             }
         },
-        flags(rng),
+        rng.flags(),
     );
     // Refused or cancelled, the tokens are finished by being dropped.
     submission.judge(ret);

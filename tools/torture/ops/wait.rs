@@ -2,27 +2,19 @@
 
 //! Waits for what others have submitted.
 
-use crate::{
-    check::check,
-    rng::Rng,
-    stats::Kind,
-    torturer::{
-        How,
-        Torturer, //
-    },
-};
+use crate::{check::check, how::How, rng::Rng, stats::Kind, torturer::Torturer};
 use async_domain::Cookie;
 use kernel::prelude::*;
 
 /// Waits for what there is now, or for a moment for all.
 pub(super) fn synchronize(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     let live = torturer.live(rng);
-    let how = How::any(rng, &torturer.world);
+    let how = How::any(rng, &torturer.world.parameters);
 
     match rng.below(4) {
         // What comes in the meantime is waited for too, and might never end.
         0 => {
-            torturer.drain(&live, How::brief(rng, &torturer.world));
+            torturer.drain(&live, How::brief(rng, &torturer.world.parameters));
         }
         // Somewhere among those that wait.
         1 => {
