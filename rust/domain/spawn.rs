@@ -97,7 +97,7 @@ impl AsyncDomain {
     /// domain.spawn(
     ///     async move {
     ///         // Until the interrupt has come; no thread sleeps.
-    ///         if d.wait(reset_done).await.is_ok() {
+    ///         if d.wait(reset_done, GFP_KERNEL).await.is_ok() {
     ///             pr_info!("reset\n");
     ///         }
     ///     },

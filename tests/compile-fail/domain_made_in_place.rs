@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domain is made with its owner, and cannot be initialised in memory that is freed without it.
+//! A domain cannot be initialised in memory of the caller's, which may be freed without it. Its owner can.
 
-use async_domain::{
-    new_async_domain,
-    AsyncDomain, //
-};
-use core::mem::MaybeUninit;
+use async_domain::new_async_domain;
 use kernel::prelude::*;
-use pin_init::Wrapper;
 
 fn make() -> Result {
-    let domain = new_async_domain!(GFP_KERNEL)?;
+    let domain = new_async_domain!(GFP_KERNEL);
 
     #[cfg(wicked)]
-    // error[E0277]: Init<AsyncDomain, kernel::error::Error>` is not satisfied
-    let domain = MaybeUninit::<AsyncDomain>::pin_init::<Error>(domain);
-    // Which holds the owner.
+    // error[E0277]: PinInit<AsyncDomain
+    let domain = KBox::<async_domain::AsyncDomain>::pin_init(domain, GFP_KERNEL)?;
     #[cfg(not(wicked))]
-    let domain = MaybeUninit::pin_init::<Error>(domain);
+    let domain = KBox::<async_domain::OwnedDomain>::pin_init(domain, GFP_KERNEL)?;
 
-    drop(KBox::pin_init(domain, GFP_KERNEL)?);
-    Ok(())
+    domain.synchronize_full()
 }

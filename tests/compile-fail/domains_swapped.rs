@@ -3,7 +3,6 @@
 //! Domains do not move, not even to each other's place. Their owners do.
 
 use async_domain::OwnedDomain;
-use kernel::prelude::*;
 
 fn swap(a: &mut OwnedDomain, b: &mut OwnedDomain) {
     #[cfg(wicked)]
