@@ -39,9 +39,9 @@ use kernel::{
     types::ScopeGuard, //
 };
 
-/// Waits until the condition is true; `false` if it was not after ten seconds.
+/// Waits until the condition is true; `false` if it was not after a minute, which is much on a loaded host, too.
 pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    for _ in 0..10_000 {
+    for _ in 0..60_000 {
         if condition() {
             return true;
         }
@@ -102,6 +102,7 @@ pub(crate) struct Thread<R> {
 struct Shared<R> {
     #[pin]
     done: Completion,
+    is_done: Atomic<bool>,
     result: UnsafeCell<Option<R>>,
 }
 
@@ -121,6 +122,7 @@ impl<R: Send + 'static> Thread<R> {
         let shared = Arc::pin_init(
             pin_init!(Shared {
                 done <- Completion::new(),
+                is_done: Atomic::new(false),
                 result: UnsafeCell::new(None),
             }),
             GFP_KERNEL,
@@ -155,10 +157,14 @@ impl<R: Send + 'static> Thread<R> {
         unsafe { (*self.shared.result.get()).take() }.unwrap()
     }
 
-    /// Waits until the thread sleeps; `false` if it does not within ten seconds.
+    /// Waits until the thread sleeps, or has done so and ended; `false` if it does neither for a minute.
+    ///
+    /// On a loaded host a sleep of milliseconds may be over before it is seen.
     pub(crate) fn falls_asleep(&self) -> bool {
-        // SAFETY: The task is valid, since we hold a reference.
-        eventually(|| unsafe { ffi::is_sleeping(self.task.as_ptr()) })
+        eventually(|| {
+            // SAFETY: The task is valid, since we hold a reference.
+            self.shared.is_done.load(Relaxed) || unsafe { ffi::is_sleeping(self.task.as_ptr()) }
+        })
     }
 
     /// Sends it a signal.
@@ -177,6 +183,7 @@ impl<F: FnOnce() -> R, R> ffi::ThreadFunction for Start<F, R> {
     fn run(self) {
         // SAFETY: Only this thread touches the result before it is done.
         unsafe { *self.shared.result.get() = Some((self.func)()) };
+        self.shared.is_done.store(true, Relaxed);
         self.shared.done.complete_all();
     }
 }

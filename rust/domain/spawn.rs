@@ -499,8 +499,8 @@ mod tests {
 
         kunit::with_full_queue(|| {
             domain.spawn(async {}, GFP_KERNEL)?;
-            let ten_seconds = msecs_to_jiffies(10_000);
-            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE.timeout(ten_seconds))
+            let minute = msecs_to_jiffies(60_000);
+            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE.timeout(minute))
         })
     }
 
