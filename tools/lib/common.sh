@@ -119,14 +119,18 @@ ticker() {
 	done
 }
 
+# took: the step that is being made says so.
+took() { [ -z "${STEPS:-}" ] || [ $((SECONDS - start)) -lt 10 ] || echo "$((SECONDS - start)) ${message% (*}" >>"$STEPS"; }
+
 # step NAME MESSAGE COMMAND...: one line of progress; what the command prints goes to the log NAME,
-# whose end is shown if the command fails. V=1 shows everything at once.
+# whose end is shown if the command fails. V=1 shows everything at once. The file STEPS is told how many seconds it took.
 step() {
-	local log=$CACHE/logs/$1.log message=$2 ticking rc=0
+	local log=$CACHE/logs/$1.log message=$2 ticking rc=0 start=$SECONDS
 	shift 2
 	say "$message ..."
 	if [ "$V" = 1 ]; then
 		"$@" >&2 || die "failed: $message"
+		took
 		return
 	fi
 	: >"$log"
@@ -135,7 +139,7 @@ step() {
 	kill "$ticking" 2>/dev/null
 	wait "$ticking" 2>/dev/null || :
 	[ -t 2 ] && printf '\r\033[K' >&2
-	[ "$rc" = 0 ] && return
+	[ "$rc" = 0 ] && { took; return; }
 	tail -n 20 "$log" | sed 's/^/    /' >&2
 	die "failed: $message (exit code $rc; everything: $log, or V=1)"
 }

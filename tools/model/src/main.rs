@@ -8,7 +8,7 @@
 //! differ, with all values that the memory model allows a load to give.
 //!
 //! `model`: explores all scenarios. `model SCENARIO [BREAKAGE]`: one of them, with a primitive of the
-//! kernel broken.
+//! kernel broken. `model --quick ...`: only executions with [`QUICK`] preemptions at most.
 
 extern crate self as kernel;
 extern crate self as pin_init;
@@ -39,8 +39,14 @@ use std::{
     time::Instant, //
 };
 
+const QUICK: usize = 2;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    let quick = arguments.first().is_some_and(|first| first == "--quick");
+    if quick {
+        arguments.remove(0);
+    }
     let (name, breakage) = (arguments.first(), arguments.get(1));
 
     if let Some(breakage) = breakage {
@@ -61,8 +67,12 @@ fn main() -> ExitCode {
         let start = Instant::now();
         // (A failure panics in the middle of an execution, which cannot be unwound.)
         println!("exploring {}", scenario.name);
-        let executions = model::explore(scenario.preemptions, scenario.run);
-        let bound = match scenario.preemptions {
+        let preemptions = match scenario.preemptions {
+            n if !quick => n,
+            n => Some(n.map_or(QUICK, |n| n.min(QUICK))),
+        };
+        let executions = model::explore(preemptions, scenario.run);
+        let bound = match preemptions {
             None => "exhaustive".into(),
             Some(n) => format!("up to {n} preemptions"),
         };
