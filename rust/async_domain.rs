@@ -25,6 +25,7 @@ mod ffi;
 pub mod keyed;
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 mod kunit;
+mod lock_class;
 mod module;
 mod queue;
 pub mod threshold;

@@ -10,6 +10,7 @@
 //! - the `extern "C"` functions that the kernel calls back, each handing over to a trait that a
 //!   floor above implements.
 
+use crate::lock_class;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -285,16 +286,14 @@ pub(crate) unsafe extern "C" fn work_function<T: WorkFunction>(work: *mut work_s
 /// `work` must be valid for writing, and not queued.
 #[inline]
 pub(crate) unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
-    let key = kernel::sync::static_lock_class!();
-
     // SAFETY: `work` is valid for writing by the caller's promise; name and key are static.
     unsafe {
         kernel::bindings::init_work_with_key(
             work,
             Some(work_function::<T>),
             false,
-            c"async_domain task".as_char_ptr(),
-            key.as_ptr(),
+            lock_class::WORK.name().as_char_ptr(),
+            lock_class::WORK.key().as_ptr(),
         )
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         ECANCELED,
         ENODATA, //
     },
+    lock_class,
     wait::{
         Fifo,
         Filter,
@@ -311,7 +312,11 @@ impl Placed<'_> {
         T: Send + 'static,
     {
         let Ok(cell) = Arc::pin_init(
-            crate::new_wait_queue!(Outcome::Pending, "async_domain handle"),
+            WaitQueue::new(
+                Outcome::Pending,
+                lock_class::HANDLE.name(),
+                lock_class::HANDLE.key(),
+            ),
             flags,
         ) else {
             return Err(SubmitError {

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     ffi,
+    lock_class,
     wait::{
         Fifo,
         Filter,
@@ -62,13 +63,11 @@ impl Filter for Gone {
 }
 
 impl Gathering {
-    /// Initialises a gathering in place. Not generic, nor inlined: the lock's class is this module's, and
-    /// so must be its name, which lockdep keeps.
+    /// Initialises a gathering in place.
     ///
     /// # Safety
     ///
     /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
-    #[inline(never)]
     unsafe fn init(this: *mut Self, module: *mut ffi::module, owner: Result) {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -78,8 +77,8 @@ impl Gathering {
             WaitQueue::init_raw(
                 &raw mut (*this).tasks,
                 0,
-                c"async_domain scope",
-                kernel::static_lock_class!(),
+                lock_class::SCOPE.name(),
+                lock_class::SCOPE.key(),
             );
         }
     }
