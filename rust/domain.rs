@@ -68,6 +68,7 @@ mod executor;
 mod fixed;
 mod future;
 mod handle;
+mod header_token;
 #[cfg_attr(not(CONFIG_DEBUG_FS), allow(dead_code))]
 mod inspect;
 mod item;

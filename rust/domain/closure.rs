@@ -82,6 +82,17 @@ pub(super) unsafe fn put<B: Body>(task: NonNull<Task>, body: B) {
     unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.write(body) };
 }
 
+/// The body of a task, while it has one.
+///
+/// # Safety
+///
+/// `task` must be of this type.
+#[inline]
+pub(super) unsafe fn body<B: Body>(task: NonNull<Task>) -> *mut B {
+    // SAFETY: The task is the first field of such a box.
+    unsafe { (&raw mut (*task.as_ptr().cast::<Boxed<B>>()).body).cast() }
+}
+
 /// Takes the body out of a task.
 ///
 /// # Safety
@@ -138,6 +149,7 @@ unsafe impl<W: Work> Body for Single<W> {
         run: Self::run,
         retire: None,
         discard: Self::discard,
+        settle: None,
         callers_memory: false,
         module: ffi::this_module(),
     };
@@ -237,6 +249,7 @@ where
         run: Self::run,
         retire: Some(Self::retire),
         discard: Self::discard,
+        settle: None,
         callers_memory: false,
         module: ffi::this_module(),
     };

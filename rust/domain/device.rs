@@ -210,6 +210,7 @@ unsafe impl<F: FnOnce(&Context<'_>, &Device<Bound>) + Send> Body for WithDevice<
         run: Self::run,
         retire: None,
         discard: Self::discard,
+        settle: None,
         callers_memory: false,
         module: ffi::this_module(),
     };

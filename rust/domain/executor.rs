@@ -308,11 +308,12 @@ impl Spawned {
         // node has left its order.
         unsafe {
             let header = this.as_ptr();
-            let modules = ModuleRefs::from_kept((*header).ops.module, (*header).modules.get());
+            let mut modules = ModuleRefs::from_kept((*header).ops.module, (*header).modules.get());
 
             (*header).stage.xchg(stage::DONE, Full);
             if attached {
-                (*(*header).domain.get()).finish_elsewhere(&raw mut (*header).node);
+                (*(*header).domain.get())
+                    .finish_elsewhere(&raw mut (*header).node, || modules.put());
             }
             Self::put(header);
             drop(modules);

@@ -3,7 +3,15 @@
 //! Results: handles that give a task's value, and errors that are never lost.
 
 use super::{
-    closure::Work,
+    closure::{
+        self,
+        Body,
+        Work, //
+    },
+    task::{
+        Ops,
+        Task, //
+    },
     trace,
     AsyncDomain,
     Context,
@@ -16,7 +24,7 @@ use crate::{
         ECANCELED,
         ENODATA, //
     },
-    lock_class,
+    ffi, lock_class,
     wait::{
         Fifo,
         Filter,
@@ -25,9 +33,9 @@ use crate::{
         WaitQueue, //
     },
 };
-use core::{
-    mem,
-    ptr, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     alloc::Flags,
@@ -54,15 +62,29 @@ use kernel::{
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Handle<T> {
-    cell: Arc<WaitQueue<Outcome<T>, Settled>>,
+    cell: Arc<Cell<T>>,
     cookie: Cookie,
 }
 
-enum Outcome<T> {
+/// Where a task's value goes. The task and its handle have a reference each.
+type Cell<T> = WaitQueue<Outcome<T>, Settled>;
+
+struct Outcome<T> {
+    stage: Stage,
+    /// What the task has returned, until it is taken. Not dropped with the cell, but by a handle or by the task.
+    value: Option<T>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The task is not done. There may be a value already.
     Pending,
-    Value(T),
-    Cancelled,
+    /// The task is done. If there is no value, it was cancelled.
+    Done,
+    /// The value was taken.
     Taken,
+    /// There is no handle any more.
+    Unwanted,
 }
 
 /// Waits until the outcome is no longer pending.
@@ -75,6 +97,17 @@ impl Filter for Settled {
 
     fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
         Verdict::WAKE
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        let value = self.cell.with(|outcome| {
+            outcome.stage = Stage::Unwanted;
+            outcome.value.take()
+        });
+        // Without the lock.
+        drop(value);
     }
 }
 
@@ -108,57 +141,98 @@ impl<T: Send + 'static> Handle<T> {
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     pub fn join_with(&mut self, mode: WaitMode) -> Result<T> {
         self.cell.wait(mode, |outcome| {
-            Ok(matches!(**outcome, Outcome::Pending).then_some(Settled))
+            Ok((outcome.stage == Stage::Pending).then_some(Settled))
         })?;
 
-        self.cell.with(
-            |outcome| match mem::replace(&mut **outcome, Outcome::Taken) {
-                Outcome::Value(value) => Ok(value),
-                Outcome::Cancelled => {
-                    **outcome = Outcome::Cancelled;
-                    Err(ECANCELED)
+        self.cell
+            .with(|outcome| match (outcome.stage, outcome.value.take()) {
+                (Stage::Done, Some(value)) => {
+                    outcome.stage = Stage::Taken;
+                    Ok(value)
                 }
+                (Stage::Done, None) => Err(ECANCELED),
                 // Pending is not seen after the wait, and this is the only handle.
-                Outcome::Pending | Outcome::Taken => Err(ENODATA),
-            },
-        )
+                _ => Err(ENODATA),
+            })
     }
 }
 
 /// A closure that gives a value, and the cell that the value goes to.
-struct Valued<F, T: Send> {
+struct Valued<F, T> {
     func: F,
-    cell: Settler<T>,
+    cell: Arc<Cell<T>>,
 }
 
-/// Settles the outcome: as cancelled, if it is dropped without a value.
-struct Settler<T: Send>(Arc<WaitQueue<Outcome<T>, Settled>>);
+impl<F, T> Valued<F, T>
+where
+    F: FnOnce(&Context<'_>) -> T + Send,
+    T: Send,
+{
+    /// Runs the closure, and leaves its value in the cell; or drops it, if there is no handle any more.
+    ///
+    /// # Safety
+    ///
+    /// `task` must have such a body, whose closure is there; it is gone afterwards.
+    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+        // SAFETY: By the caller's promise. The cell stays until the task is settled.
+        let (func, cell) = unsafe {
+            let body = closure::body::<Self>(task);
+            ((&raw const (*body).func).read(), &(*body).cell)
+        };
+        let value = func(context);
 
-impl<T: Send> Settler<T> {
-    fn settle(&self, outcome: Outcome<T>) {
-        self.0.with(|cell| {
-            // What is replaced is `Pending`, which has nothing to drop.
-            if matches!(**cell, Outcome::Pending) {
-                **cell = outcome;
-                cell.wake(&mut ());
-                None
-            } else {
-                Some(outcome)
+        let unwanted = cell.with(|outcome| {
+            if outcome.stage == Stage::Unwanted {
+                return Some(value);
+            }
+            outcome.value = Some(value);
+            None
+        });
+        // Without the lock.
+        drop(unwanted);
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        unsafe { (&raw mut (*closure::body::<Self>(task)).func).drop_in_place() };
+    }
+
+    /// Tells the handle that the task is done. Nothing of the submitter's is dropped here: the cell has a value only
+    /// as long as it has a handle.
+    ///
+    /// # Safety
+    ///
+    /// `task` must have such a body, whose closure is gone; all of it is afterwards.
+    unsafe fn settle(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        let cell = unsafe { (&raw const (*closure::body::<Self>(task)).cell).read() };
+
+        cell.with(|outcome| {
+            if outcome.stage == Stage::Pending {
+                outcome.stage = Stage::Done;
+                outcome.wake(&mut ());
             }
         });
     }
 }
 
-impl<T: Send> Drop for Settler<T> {
-    fn drop(&mut self) {
-        self.settle(Outcome::Cancelled);
-    }
-}
-
-impl<F: FnOnce(&Context<'_>) -> T + Send, T: Send> Work for Valued<F, T> {
-    fn run(self, context: &Context<'_>) {
-        self.cell.settle(Outcome::Value((self.func)(context)));
-    }
+// SAFETY: `run` or `discard` takes the closure, whichever is called, and `settle` then takes the cell.
+unsafe impl<F, T> Body for Valued<F, T>
+where
+    F: FnOnce(&Context<'_>) -> T + Send,
+    T: Send,
+{
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        settle: Some(Self::settle),
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
 }
 
 impl AsyncDomain {
@@ -313,7 +387,10 @@ impl Placed<'_> {
     {
         let Ok(cell) = Arc::pin_init(
             WaitQueue::new(
-                Outcome::Pending,
+                Outcome {
+                    stage: Stage::Pending,
+                    value: None,
+                },
                 lock_class::HANDLE.name(),
                 lock_class::HANDLE.key(),
             ),
@@ -326,11 +403,11 @@ impl Placed<'_> {
         };
         let body = Valued {
             func,
-            cell: Settler(cell.clone()),
+            cell: cell.clone(),
         };
 
         // SAFETY: The closure and its value are `'static`.
-        match unsafe { self.submit_work(body, flags, ptr::null()) } {
+        match unsafe { self.submit_body(body, flags, ptr::null()) } {
             Ok(cookie) => Ok(Handle { cell, cookie }),
             Err(error) => Err(error.map(|body| body.func)),
         }
@@ -363,7 +440,10 @@ impl<F: FnOnce(&Context<'_>) -> Result + Send> Work for Fallible<F> {
 #[kunit_tests(async_domain_handle)]
 mod tests {
     use super::*;
-    use crate::errno::ESHUTDOWN;
+    use crate::errno::{
+        EDEADLK,
+        ESHUTDOWN, //
+    };
     use crate::kunit::{
         self,
         domain,
@@ -431,6 +511,8 @@ mod tests {
                 drop(handle);
                 gate.open();
                 domain.synchronize_full()?;
+                // By the task, before it was done.
+                assert_eq!(drops.load(Relaxed), 1);
             } else {
                 gate.open();
                 domain.synchronize_full()?;
@@ -449,7 +531,52 @@ mod tests {
             assert!(domain.cancel(handle.cookie()));
             Ok(handle)
         })?;
-        assert_eq!(ret.join(), Err(ECANCELED));
+        let mut handle = ret;
+        // As often as it is asked.
+        for _ in 0..2 {
+            let ret = handle.join_with(WaitMode::UNINTERRUPTIBLE);
+            assert_eq!(ret, Err(ECANCELED));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_whose_value_is_there_is_done() -> Result {
+        let domain = domain()?;
+
+        domain.set_limit(1);
+        for i in 0..2000 {
+            // There is room for the next one as soon as this has ended.
+            let mut handle = domain.schedule_with_handle(move |_| i, GFP_KERNEL)?;
+            if i % 2 == 0 {
+                assert_eq!(handle.join(), Ok(i));
+            } else {
+                domain.synchronize_full()?;
+                // It does not wait: the value is there.
+                let mode = WaitMode::UNINTERRUPTIBLE.timeout(0);
+                assert_eq!(handle.join_with(mode), Ok(i));
+            }
+            assert_eq!(domain.lowest_in_progress(), None);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_is_kept_for_those_who_can_wait() -> Result {
+        let domain = domain()?;
+        let d = domain.clone();
+
+        domain.schedule(
+            move |context| {
+                context.report(EIO);
+                // It would wait for itself.
+                if d.synchronize_result() != Err(EDEADLK) {
+                    let _ = d.take_error();
+                }
+            },
+            GFP_KERNEL,
+        )?;
+        assert_eq!(domain.synchronize_result(), Err(EIO));
         Ok(())
     }
 

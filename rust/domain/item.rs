@@ -209,6 +209,7 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
         run: Self::run,
         retire: None,
         discard: Self::discard,
+        settle: None,
         callers_memory: true,
         module: ffi::this_module(),
     };

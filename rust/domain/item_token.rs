@@ -7,33 +7,19 @@ use super::{
         header,
         item_of, //
     },
-    modules::{
-        KeptRefs,
-        ModuleRefs, //
-    },
-    pending::{
-        flag,
-        Node, //
-    },
-    task::{
-        For,
-        Task, //
-    },
+    pending::Node,
+    task::Task,
     AsyncDomain,
     Cookie,
     SubmitError,
     TaskItem,
     TaskPointer, //
 };
-use crate::ffi;
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
     ops::Deref,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr::NonNull, //
 };
 use kernel::prelude::*;
 
@@ -135,7 +121,7 @@ impl AsyncDomain {
 
         // SAFETY: The task was initialised with the item, which the pointer keeps valid until the token
         // gives it back. What is not in flight is given back here.
-        match unsafe { self.begin_task(task) } {
+        match unsafe { Task::begin(task, self) } {
             // INVARIANT: It has just been linked.
             Ok(()) => Ok(ItemToken {
                 task,
@@ -147,67 +133,6 @@ impl AsyncDomain {
                 task: unsafe { P::from_raw(item) },
             }),
         }
-    }
-
-    /// # Safety
-    ///
-    /// `task` must be valid, in the caller's memory, and stay so until it has been finished.
-    unsafe fn begin_task(&self, task: NonNull<Task>) -> Result {
-        // SAFETY: By the caller's promise. Who has claimed a task may link it.
-        unsafe {
-            if !Task::claim(task) {
-                return Err(EBUSY);
-            }
-            let node = &raw mut (*task.as_ptr()).node;
-
-            Task::prepare(task, self, ptr::null())
-                .and_then(|()| {
-                    // To cancellers, and to who retires, it is no task.
-                    (*node).exchange(flag::TASK, flag::TOKEN);
-                    self.link(node, |_| ())
-                        .inspect_err(|_| Task::unprepare(task))
-                })
-                .inspect_err(|_| Task::unclaim(task))?;
-        }
-        Ok(())
-    }
-}
-
-/// Takes what is in flight out of the order of its domain; then it may be begun or submitted again.
-/// Drops the references on modules.
-///
-/// # Safety
-///
-/// `task` must be that of a token that is not used any more, and valid during the call.
-#[inline]
-unsafe fn finish(task: NonNull<Task>) {
-    // SAFETY: By the invariant of the token. The domain is not used after its `finish_elsewhere`; then the
-    // node is in no list, and the task ours until its claim is given up.
-    unsafe {
-        let this = task.as_ptr();
-
-        ffi::with_spin_locks(|| (*(*this).domain).finish_elsewhere(&raw mut (*this).node));
-        if let For::Modules(kept) = (*this).for_ {
-            return unclaim_with(task, kept);
-        }
-        Task::unclaim(task);
-    }
-}
-
-/// Gives up the claim of a task with references of its own, and then those.
-///
-/// # Safety
-///
-/// `task` must be valid, claimed by the caller, and in no list; the references must be those of the task.
-#[cold]
-#[inline(never)]
-unsafe fn unclaim_with(task: NonNull<Task>, kept: KeptRefs) {
-    // SAFETY: By the caller's promise. What somebody else claims next has nothing of it left.
-    unsafe {
-        let refs = ModuleRefs::from_kept((*task.as_ptr()).ops.module, kept);
-
-        Task::unclaim(task);
-        ffi::with_spin_locks(|| drop(refs));
     }
 }
 
@@ -223,9 +148,12 @@ where
 
     /// Counts as finished from now on; then the item is dropped. Dropping the token does the same.
     ///
+    /// The item belongs to the caller again, as with [`Self::into_item`], and is dropped on its behalf. A thread that
+    /// has waited for the cookie can begin or submit the item at once. It may still find this reference for a moment.
+    ///
     /// May be called in any context in which the item can be dropped, hard interrupts included. With
     /// `PREEMPT_RT`, in a context in which locks cannot sleep, a worker does it, soon, and drops the item
-    /// before it counts as finished: who wants to submit the item again waits for the cookie first.
+    /// before it counts as finished.
     ///
     /// The module of the item is not held while the item is dropped: as with any interrupt handler, it
     /// must stop whoever calls this before it goes. To drain the domain is not enough.
@@ -255,7 +183,7 @@ where
         // SAFETY: The token is not used any more. The caller's module is running, and need not be held
         // on the token's behalf. The pointer was given up for the token.
         unsafe {
-            finish(this.task);
+            Task::finish_token(this.task);
             P::from_raw(item_of::<P::Item, ID>(this.task))
         }
     }
@@ -288,7 +216,7 @@ where
         // SAFETY: By the type invariant; the token is being dropped. As with `into_item`, the item is the
         // caller's from then on.
         unsafe {
-            finish(self.task);
+            Task::finish_token(self.task);
             drop(P::from_raw(item_of::<P::Item, ID>(self.task)));
         }
     }
@@ -387,6 +315,21 @@ mod tests {
         // Nobody has cancelled that one.
         assert!(!command.stopped.load(Relaxed));
         Ok(())
+    }
+
+    #[test]
+    fn an_item_that_was_waited_for_can_be_begun_again() -> Result {
+        const N: i32 = 2000;
+        let (domain, answers, command) = (domain()?, domain()?, command()?);
+
+        for _ in 0..N {
+            let token = domain.begin_item(command.clone())?;
+            let cookie = token.cookie();
+
+            answers.schedule(move |_| token.finish(), GFP_KERNEL)?;
+            domain.synchronize_cookie(cookie.next())?;
+        }
+        answers.synchronize_full()
     }
 
     /// Is in flight while a worker runs its own work item.

@@ -69,8 +69,10 @@ impl ModuleRef {
     /// The reference must come from [`Self::get`], and be put once.
     #[inline]
     unsafe fn put(self) {
-        // SAFETY: The module is null, or valid since the reference is held.
-        unsafe { ffi::module_put(self.0) };
+        if !self.0.is_null() {
+            // SAFETY: The module is valid since the reference is held.
+            unsafe { ffi::module_put(self.0) };
+        }
     }
 }
 
@@ -224,6 +226,12 @@ impl ModuleRefs {
             submitter: ModuleRef(owner),
             owner: ModuleRef::NONE,
         }
+    }
+
+    /// Puts the references now; there are none left to be dropped.
+    #[inline]
+    pub(super) fn put(&mut self) {
+        *self = Self::none();
     }
 
     /// Gives the references to somebody else to keep.

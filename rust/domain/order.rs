@@ -1,6 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The order of a domain's tasks: entering it, leaving it, and who retires next.
+//!
+//! # Done
+//!
+//! A task, a future or a token is *done* when anybody can know that it is: by its cookie, its value, its item, its
+//! scope, or a module that can be unloaded. Whatever its form, these are the steps, in this order:
+//!
+//! 1. Its code has returned, what it owned has been dropped, and its error was reported. Nothing of the module
+//!    that submitted it runs from here on, but for what stores its value in step 3. (The item of a token is not
+//!    dropped, but given back to the caller that finishes it.)
+//! 2. Its node is taken out of the order.
+//! 3. It is *settled*: the claim of an item is given back, a value is there for its handle, and the references on
+//!    modules are put. The node is not touched any more.
+//! 4. Those who wait for what lies below the frontier are woken.
+//! 5. What nobody can see but its scope: the memory is freed, and the scope told.
+//!
+//! Steps 2 to 4 are one hold of the domain's lock. A claim that came back before step 2 would let the node be
+//! linked twice. A thread that was woken does not take the lock, so that step 3 comes before step 4. All others who
+//! look at the order take it, and thus find nothing of a task of which they know, by step 3, that it is done.
+//!
+//! When the references on modules are put, the domain may be in memory of the module that has gone but for this. That
+//! memory stays until the lock is free: who frees it has drained the domain, or takes it out of the registry, under
+//! its lock (see [`OwnerGone`](super::OwnerGone)).
 
 use super::{
     cookie::AllBelow,
@@ -23,10 +45,7 @@ use crate::{
     ffi,
     wait::Locked, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// What a worker has to do next, with a task that belongs to it.
@@ -61,18 +80,19 @@ pub(super) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull
     }
 }
 
-/// Takes a node out of the order of a domain, and wakes those who waited for it. Returns the task that is
-/// to be retired, as [`advance`] does, and a module for [`put`].
+/// Takes a node out of the order of a domain, settles it, and wakes those who waited for it: steps 2 to 4 of
+/// those above. Returns the task that is to be retired, as [`advance`] does.
 ///
 /// # Safety
 ///
-/// `node` must be in the order of `domain`, whose lock is held.
+/// `node` must be in the order of `domain`, whose lock is held. It may be gone when `settle` returns.
 #[inline(always)]
 unsafe fn leave(
     state: &mut Locked<'_, State, AllBelow>,
     node: *mut Node,
     domain: &AsyncDomain,
-) -> (Option<NonNull<Task>>, *mut ffi::module) {
+    settle: impl FnOnce(),
+) -> Option<NonNull<Task>> {
     // It was counted when it was appended.
     state.unfinished = state.unfinished.wrapping_sub(1);
     // SAFETY: The caller promises that the node is in the list.
@@ -82,26 +102,16 @@ unsafe fn leave(
         left
     };
 
-    let released = if released {
-        domain.owner()
+    settle();
+    if released {
+        // SAFETY: The reference was taken by `hold`. Nothing of that module is used any more on behalf of tasks
+        // that are finished, and the domain is there while its lock is held.
+        unsafe { ffi::module_put(domain.owner()) };
+    }
+    if was_first {
+        advance(state)
     } else {
-        ptr::null_mut()
-    };
-    let retire = if was_first { advance(state) } else { None };
-    (retire, released)
-}
-
-/// Gives the domain's reference on its owner back, outside of the lock.
-///
-/// # Safety
-///
-/// `released` must be null or come from [`leave`], and be put once.
-#[inline]
-unsafe fn put(released: *mut ffi::module) {
-    if !released.is_null() {
-        // SAFETY: The reference was taken by `hold`. Nothing of that module is used any more on
-        // behalf of tasks that are finished; the domain may be gone.
-        unsafe { ffi::module_put(released) };
+        None
     }
 }
 
@@ -183,33 +193,34 @@ impl AsyncDomain {
         })
     }
 
-    /// Takes a node out of the order; wakes those who waited for it. Returns what the caller must do
+    /// Takes a node out of the order, and wakes those who waited for it. Returns what the caller must do
     /// next: retire a task, or have it retired by a worker, or run one.
+    ///
+    /// `settle` is called in between, with the lock held: step 3 of [those](self) that make a task done.
     ///
     /// May be called in any context. The domain may be gone when this returns, unless there is something
     /// to do.
     ///
     /// # Safety
     ///
-    /// `node` must be in this domain's order. If there is a `server`, then it must be that of this thread, a
-    /// worker; its stack node may be `node`, or be in no list.
+    /// `node` must be in this domain's order. It may be gone when `settle` returns, unless it is that of the `server`. If
+    /// there is one, then it must be that of this thread, a worker; its stack node may be `node`, or be in no list.
     #[inline]
-    pub(super) unsafe fn finish(&self, node: *mut Node, server: Option<&Server>) -> Next {
-        let (next, released) = self.queue.with(|state| {
+    pub(super) unsafe fn finish(
+        &self,
+        node: *mut Node,
+        server: Option<&Server>,
+        settle: impl FnOnce(),
+    ) -> Next {
+        self.queue.with(|state| {
             // SAFETY: By the caller's promise. The node is in no list any more when the next is taken.
             unsafe {
-                let (retire, released) = leave(state, node, self);
-                let next = match retire {
+                match leave(state, node, self, settle) {
                     Some(task) => Next::Retire(task),
                     None => state.take_next(server).map_or(Next::Nothing, Next::Run),
-                };
-                (next, released)
+                }
             }
-        });
-
-        // SAFETY: `leave` said so, and the lock is not held any more.
-        unsafe { put(released) };
-        next
+        })
     }
 
     /// Like [`Self::finish`], in a context in which nothing can be retired: leaves that to a worker.
@@ -217,14 +228,12 @@ impl AsyncDomain {
     /// # Safety
     ///
     /// As above.
-    pub(super) unsafe fn finish_elsewhere(&self, node: *mut Node) {
+    #[inline]
+    pub(super) unsafe fn finish_elsewhere(&self, node: *mut Node, settle: impl FnOnce()) {
         // SAFETY: By the caller's promise. The task that is to be retired belongs to us, and was
         // left by its worker when it became ready.
         unsafe {
-            let (retire, released) = self.queue.with(|state| leave(state, node, self));
-
-            put(released);
-            if let Some(task) = retire {
+            if let Some(task) = self.queue.with(|state| leave(state, node, self, settle)) {
                 Task::retire_elsewhere(task);
             }
         }

@@ -456,6 +456,41 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_moves_stays_what_it_was() -> Result {
+        let mut nodes = [const { Node::new(flag::TASK) }; 3];
+        let mut places = [const { Node::new(flag::PLACE) }; 3];
+        let mut list = Pending::new();
+
+        for (i, node) in nodes.iter_mut().enumerate() {
+            // SAFETY: The nodes stay where they are until they are removed.
+            unsafe { list.push(node, Cookie::take()) };
+            if i == 1 {
+                node.set(flag::SHARED);
+                node.stop();
+            }
+        }
+        // The middle one first, then those at the ends.
+        for i in [1, 0, 2] {
+            let cookie = nodes[i].cookie();
+
+            // SAFETY: The one is in the list, and not in line; the other is in none, and stays where it is.
+            unsafe { list.replace(&mut nodes[i], &mut places[i]) };
+            assert_eq!(places[i].cookie(), cookie);
+            // SAFETY: The place is valid.
+            assert_eq!(unsafe { Node::is_stopped(&places[i]) }, i == 1);
+            assert_eq!(places[i].has(flag::SHARED), i == 1);
+            assert!(nodes[i].has(flag::TASK) && !nodes[i].has(flag::SHARED));
+        }
+        for place in places.iter_mut() {
+            assert_eq!(list.lowest(), Some(place.cookie()));
+            // SAFETY: It is in the list.
+            assert!(unsafe { list.remove(place) });
+        }
+        assert_eq!(list.lowest(), None);
+        Ok(())
+    }
+
+    #[test]
     fn queued_nodes_come_in_order() -> Result {
         const N: usize = 50;
         let mut nodes = KVec::with_capacity(N, GFP_KERNEL)?;

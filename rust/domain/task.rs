@@ -4,8 +4,8 @@
 //!
 //! From the moment a task counts as finished, nothing of the module that submitted it is used on
 //! its behalf: its closures have been consumed and their destructors have run before the
-//! submitter's code returns to this file, and what follows here is this module's own. Only then is
-//! the reference on the submitting module dropped.
+//! submitter's code returns to this file, and what follows here is this module's own, in the order that is
+//! [stated once](super::order) for all forms.
 //!
 //! A task whose memory the caller has brought may free that memory in its own function. Before the
 //! function is called, the task's place in the order moves to a node on the worker's stack, and
@@ -78,6 +78,9 @@ pub(super) struct Ops {
     pub(super) retire: Option<unsafe fn(NonNull<Task>, &Context<'_>)>,
     /// Drops what `run` would have consumed.
     pub(super) discard: unsafe fn(NonNull<Task>),
+    /// Tells, after `run` or `discard`, what others may know when the task is done; called with the domain's lock
+    /// held. Not for a task in memory that the caller has brought.
+    pub(super) settle: Option<unsafe fn(NonNull<Task>)>,
     /// Whether the task is in memory that the caller has brought.
     pub(super) callers_memory: bool,
     /// The module whose code this is.
@@ -681,13 +684,27 @@ impl<'a> End<'a> {
         memory: *mut Task,
         server: Option<&Server>,
     ) -> Left {
+        let modules = self.modules;
+        let settle = || {
+            // SAFETY: The task was run or discarded. If its memory is not the caller's, then it is still there.
+            unsafe {
+                if let Some(settle) = memory.as_ref().and_then(|task| task.ops.settle) {
+                    settle(NonNull::new_unchecked(memory));
+                }
+            }
+            drop(modules);
+        };
+
         // SAFETY: By the caller's promise. The domain may be gone after `finish`. A scope is valid
         // until its last task has left it.
         let next = unsafe {
             let next = if attached {
-                (*self.domain).finish(node, server)
+                (*self.domain).finish(node, server, settle)
             } else {
-                if (*node).has(flag::SHARED) {
+                let shared = (*node).has(flag::SHARED);
+
+                settle();
+                if shared {
                     // It got this one when its domain was dropped.
                     drop(ModuleRefs::from_domain(self.module));
                 }
@@ -699,7 +716,6 @@ impl<'a> End<'a> {
             }
             next
         };
-        // Here the references on modules are dropped.
         Left { next, memory }
     }
 

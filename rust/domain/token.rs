@@ -62,8 +62,7 @@ pub(super) struct InFlight {
     domain: *const AsyncDomain,
     /// The address in the code of who has begun it, for those who look on.
     pub(super) begun_at: usize,
-    /// Dropped with the token, as the last thing that is done.
-    _modules: ModuleRefs,
+    modules: ModuleRefs,
     /// With `PREEMPT_RT`, the lock of the domain sleeps, and cannot be taken in a hard interrupt, nor
     /// with interrupts or preemption off. A token that is finished there has a worker do it.
     #[cfg(CONFIG_PREEMPT_RT)]
@@ -77,10 +76,9 @@ impl InFlight {
     ///
     /// `this` must be that of a token that is not used any more.
     unsafe fn finish(this: *mut Self) {
-        // SAFETY: By the invariant of the token. The domain is not dropped before the node is
-        // removed, and not used after that; its module stays until the box is dropped, last.
+        // SAFETY: By the invariant of the token. The domain is not dropped before the node is removed.
         unsafe {
-            (*(*this).domain).finish_elsewhere(&raw mut (*this).node);
+            (*(*this).domain).finish_elsewhere(&raw mut (*this).node, || (*this).modules.put());
             drop(KBox::from_raw(this));
         }
     }
@@ -129,7 +127,7 @@ impl Token {
                 node: Node::new(if shared { flag::SHARED } else { 0 }),
                 domain,
                 begun_at,
-                _modules: modules,
+                modules,
                 #[cfg(CONFIG_PREEMPT_RT)]
                 work: kernel::types::Opaque::uninit(),
             },

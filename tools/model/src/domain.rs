@@ -14,6 +14,8 @@ mod dispatch;
 pub mod dispatcher;
 #[path = "../../../rust/domain/executor.rs"]
 pub mod executor;
+#[path = "../../../rust/domain/header_token.rs"]
+mod header_token;
 #[path = "../../../rust/domain/modules.rs"]
 mod modules;
 #[path = "../../../rust/domain/order.rs"]
@@ -29,6 +31,8 @@ mod trace;
 
 #[path = "scenarios/dispatcher.rs"]
 pub mod dispatchers;
+#[path = "scenarios/done.rs"]
+pub mod done;
 #[path = "scenarios/domain.rs"]
 pub mod scenarios;
 #[path = "scenarios/spawn.rs"]

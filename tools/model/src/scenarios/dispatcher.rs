@@ -348,18 +348,7 @@ pub fn wanted_by_two() {
 
 /// A task whose code is in a module, which it uses until its end.
 fn task_of(module: *mut ffi::module, run: impl FnOnce() + 'static) -> NonNull<Task> {
-    of_module(module, Job::TASK, run)
-}
-
-fn of_module(module: *mut ffi::module, ops: Ops, run: impl FnOnce() + 'static) -> NonNull<Task> {
-    Job::new(
-        Box::leak(Box::new(Ops { module, ..ops })),
-        move |_| {
-            run();
-            world::touch(module.addr());
-        },
-        |_| (),
-    )
+    Job::of_module(module, Job::TASK, run)
 }
 
 /// Two tasks share the reference that their domain holds on its owner, which somebody tries to unload; the
@@ -383,7 +372,7 @@ pub fn owner() {
 pub fn owner_item() {
     let module = ffi::load_module();
     let domain = AsyncDomain::begin_of(module);
-    let task = of_module(module, Job::ITEM, || ());
+    let task = Job::of_module(module, Job::ITEM, || ());
     Job::submit(task, domain).unwrap();
     let worker = sched::spawn(workqueue::run_one);
 

@@ -83,7 +83,7 @@ impl Token {
 
     fn finish(self) {
         // SAFETY: The node is in the order.
-        unsafe { self.domain.finish_elsewhere(self.node) };
+        unsafe { self.domain.finish_elsewhere(self.node, || ()) };
         world::memory_ends(self.node.addr());
     }
 }
@@ -110,6 +110,7 @@ impl Job {
             run: Self::run,
             retire,
             discard: Self::discard,
+            settle: None,
             callers_memory: callers,
             module: ptr::null_mut(),
         }
@@ -131,6 +132,22 @@ impl Job {
             (&raw mut (*job).discarded).write(Log::new());
             NonNull::new_unchecked(job.cast())
         }
+    }
+
+    /// A task whose code is in a module, which it uses until its end.
+    pub fn of_module(
+        module: *mut ffi::module,
+        ops: Ops,
+        run: impl FnOnce() + 'static,
+    ) -> NonNull<Task> {
+        Self::new(
+            Box::leak(Box::new(Ops { module, ..ops })),
+            move |_| {
+                run();
+                world::touch(module.addr());
+            },
+            |_| (),
+        )
     }
 
     fn of(task: NonNull<Task>) -> &'static Self {

@@ -9,6 +9,7 @@ pub mod wait;
 
 use crate::domain::{
     dispatchers as dispatcher,
+    done,
     scenarios as domain,
     spawned, //
 };
@@ -78,6 +79,10 @@ pub const ALL: &[Scenario] = &[
     all("domain-owner-item", dispatcher::owner_item),
     bounded("domain-owner-again", 5, dispatcher::owner_again),
     bounded("domain-owner-detached", 3, dispatcher::owner_detached),
+    all("done-item-token", done::item_token),
+    all("done-item-token-elsewhere", done::item_token_elsewhere),
+    bounded("done-value", 4, done::value),
+    bounded("done-module", 4, done::module),
     bounded("spawn-woken", 5, spawned::woken),
     all("spawn-cancelled", spawned::cancelled),
 ];
