@@ -97,6 +97,7 @@ pub(crate) use binding::Devices;
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) use debugfs::DebugFs;
 pub(crate) use own::LastSteps;
+pub(crate) use running::Death;
 pub(crate) use unload::OwnerGone;
 
 pub use context::Context;

@@ -387,6 +387,67 @@ impl<T: ModuleEvents> Drop for ModuleNotifier<T> {
     }
 }
 
+/// Is told by a thread that it dies of an oops.
+pub(crate) trait ThreadDies {
+    /// Is called by that thread, or by an interrupt that dies, which brings down the machine: in any
+    /// context, wherever the oops was.
+    fn dies();
+}
+
+/// A registration for [`ThreadDies`], unregistered on drop.
+pub(crate) struct DieNotifier<T: ThreadDies> {
+    block: Pin<KBox<Opaque<kernel::bindings::notifier_block>>>,
+    _dies: core::marker::PhantomData<T>,
+}
+
+// SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+unsafe impl<T: ThreadDies> Send for DieNotifier<T> {}
+// SAFETY: As for `Send`; nothing can be done through a shared reference.
+unsafe impl<T: ThreadDies> Sync for DieNotifier<T> {}
+
+impl<T: ThreadDies> DieNotifier<T> {
+    /// Registers; fails with `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let block = KBox::pin(
+            Opaque::new(kernel::bindings::notifier_block {
+                notifier_call: Some(Self::call),
+                // The last one: a debugger, for one, may have the thread go on.
+                priority: c_int::MIN,
+                ..pin_init::zeroed()
+            }),
+            GFP_KERNEL,
+        )?;
+
+        // SAFETY: The block is initialised, pinned on the heap, and lives until `drop` has taken
+        // it off the chain.
+        kernel::error::to_result(unsafe { register_die_notifier(block.get()) })?;
+
+        Ok(Self {
+            block,
+            _dies: core::marker::PhantomData,
+        })
+    }
+
+    extern "C" fn call(
+        _block: *mut kernel::bindings::notifier_block,
+        event: c_ulong,
+        _data: *mut c_void,
+    ) -> c_int {
+        // SAFETY: It may always be called.
+        if unsafe { is_oops(event) } {
+            T::dies();
+        }
+        kernel::bindings::NOTIFY_DONE as c_int
+    }
+}
+
+impl<T: ThreadDies> Drop for DieNotifier<T> {
+    fn drop(&mut self) {
+        // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks.
+        unsafe { unregister_die_notifier(self.block.get()) };
+    }
+}
+
 /// Is told when the binding of a device to its driver ends, before any of its resources is released.
 pub(crate) trait BindingEnds {
     /// May sleep. The device is locked.

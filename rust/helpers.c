@@ -6,7 +6,9 @@
 
 #include <linux/export.h>
 #include <linux/jiffies.h>
+#include <linux/kdebug.h>
 #include <linux/module.h>
+#include <linux/panic.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
@@ -54,6 +56,27 @@ void async_domain_helper_cond_resched(void)
 void async_domain_helper_synchronize_rcu_tasks(void)
 {
 	synchronize_rcu_tasks();
+}
+
+int async_domain_helper_register_die_notifier(struct notifier_block *block)
+{
+	return register_die_notifier(block);
+}
+
+void async_domain_helper_unregister_die_notifier(struct notifier_block *block)
+{
+	unregister_die_notifier(block);
+}
+
+/* The numbers are the architecture's. */
+bool async_domain_helper_is_oops(unsigned long event)
+{
+	return event == DIE_OOPS;
+}
+
+void __noreturn async_domain_helper_panic(const char *reason)
+{
+	panic("async_domain: %s", reason);
 }
 
 int async_domain_helper_dev_to_node(struct device *dev)
@@ -138,19 +161,20 @@ void async_domain_helper_report_task(u64 cookie, int length, const char *stage, 
 		pr_cont("%ps\n", code);
 }
 
-static DEFINE_SPINLOCK(spill_lock);
+/* A raw one, since a thread takes it that dies, perhaps with interrupts off. */
+static DEFINE_RAW_SPINLOCK(spill_lock);
 
 unsigned long async_domain_helper_spill_lock(void)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&spill_lock, flags);
+	raw_spin_lock_irqsave(&spill_lock, flags);
 	return flags;
 }
 
 void async_domain_helper_spill_unlock(unsigned long flags)
 {
-	spin_unlock_irqrestore(&spill_lock, flags);
+	raw_spin_unlock_irqrestore(&spill_lock, flags);
 }
 
 static DEFINE_SPINLOCK(dispatcher_lock);

@@ -9,6 +9,7 @@
 #include <linux/device.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/notifier.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
 
@@ -22,6 +23,11 @@ bool async_domain_helper_preemptible(void);
 void async_domain_helper_cond_resched(void);
 
 void async_domain_helper_synchronize_rcu_tasks(void);
+
+int async_domain_helper_register_die_notifier(struct notifier_block *block);
+void async_domain_helper_unregister_die_notifier(struct notifier_block *block);
+bool async_domain_helper_is_oops(unsigned long event);
+void __noreturn async_domain_helper_panic(const char *reason);
 
 int async_domain_helper_dev_to_node(struct device *dev);
 const struct bus_type *async_domain_helper_dev_bus(struct device *dev);

@@ -39,6 +39,9 @@ use kernel::{
     types::ScopeGuard, //
 };
 
+/// How many errors of tasks were only logged.
+pub(crate) static UNSEEN_ERRORS: Atomic<i32> = Atomic::new(0);
+
 /// Waits until the condition is true; `false` if it was not after a minute, which is much on a loaded host, too.
 pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     for _ in 0..60_000 {

@@ -16,6 +16,7 @@ pub(crate) struct AsyncDomainModule {
     _debugfs: domain::DebugFs,
     _notifier: ffi::ModuleNotifier<domain::OwnerGone>,
     _devices: domain::Devices,
+    _death: ffi::DieNotifier<domain::Death>,
     _tasks: queue::Queue,
     _polls: queue::Queue,
     _retirement: queue::Queue,
@@ -35,6 +36,7 @@ impl AsyncDomainModule {
         Ok(Self {
             // SAFETY: Called once, by the caller's promise.
             _devices: unsafe { domain::Devices::new() },
+            _death: ffi::DieNotifier::new()?,
             _tasks: queue::Queue::new(&queue::TASKS, c"async_domain")?,
             _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
             _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,

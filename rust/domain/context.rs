@@ -3,6 +3,7 @@
 //! What a task knows of itself.
 
 use super::{
+    registry,
     running::Run,
     AsyncDomain,
     Cookie, //
@@ -42,9 +43,21 @@ impl<'a> Context<'a> {
         self.run.cookie()
     }
 
-    /// The domain, unless the task has dropped it.
-    pub(super) fn domain(&self) -> Option<&AsyncDomain> {
-        self.run.domain()
+    /// Calls `f` with the domain, unless the task has dropped it.
+    pub(super) fn with_domain<R>(&self, f: impl FnOnce(&AsyncDomain) -> R) -> Option<R> {
+        if self.run.is_innermost() {
+            // SAFETY: No scope is open inside of the task.
+            return unsafe { self.run.domain() }.map(f);
+        }
+        // A task of a scope may drop the domain meanwhile, unless that is visited.
+        //
+        // SAFETY: The registry's lock is held where the domain is looked up. Then it is valid as long
+        // as it is visited.
+        let domain = registry::locked(|| unsafe { self.run.domain() }.inspect(|d| d.visit()))?;
+        let ret = f(domain);
+
+        registry::locked(|| domain.end_visit());
+        Some(ret)
     }
 
     /// Whether the task has been cancelled while it ran
@@ -65,11 +78,11 @@ impl<'a> Context<'a> {
     /// # Errors
     ///
     /// - `EDEADLK`: the thread is also inside an earlier task of the domain, which called
-    ///   [`schedule_or_run`](super::AsyncDomain::schedule_or_run).
+    ///   [`schedule_or_run`](super::AsyncDomain::schedule_or_run); or the task belongs to a
+    ///   [`Scope`](super::Scope) that an earlier task of the domain has opened, which waits for it.
     /// - `ESHUTDOWN`: the task itself has dropped the domain, so that nothing is left to wait for.
     pub fn synchronize(&self) -> Result {
-        self.domain()
-            .ok_or(ESHUTDOWN)?
-            .synchronize_cookie(self.cookie())
+        self.with_domain(|domain| domain.synchronize_cookie(self.cookie()))
+            .unwrap_or(Err(ESHUTDOWN))
     }
 }

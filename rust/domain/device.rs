@@ -148,9 +148,11 @@ impl Context<'_> {
     /// }
     /// ```
     pub fn device(&self) -> Option<&Device<Bound>> {
+        let device = self.with_domain(|domain| domain.device)?;
+
         // SAFETY: The device of a domain is null, or that of the binding which ends after the domain's
         // tasks have finished. This one has not: it is running, and in the order of the domain.
-        unsafe { Some(self.domain()?.device.as_ref()?.as_bound()) }
+        unsafe { Some(device.as_ref()?.as_bound()) }
     }
 }
 

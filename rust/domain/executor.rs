@@ -292,7 +292,8 @@ impl Spawned {
             let header = this.as_ptr();
             let node = &raw mut (*header).node;
             let discard = (*header).ops.discard;
-            let attached = Run::enter_nested((*header).domain.get(), node, |_| discard(this));
+            let domain = (*header).domain.get();
+            let attached = Run::enter_nested(domain, node, ptr::null(), |_| discard(this));
 
             Self::finish(this, attached);
         }
@@ -419,9 +420,9 @@ unsafe impl ffi::WorkFunction for Spawned {
 
             header.worker.set(worker.pid());
             if domain.is_null() {
-                worker.enter(domain, node, step)
+                worker.enter(domain, node, ptr::null(), step)
             } else {
-                AsyncDomain::lockdep_task(domain, || worker.enter(domain, node, step))
+                AsyncDomain::lockdep_task(domain, || worker.enter(domain, node, ptr::null(), step))
             }
         };
 

@@ -352,23 +352,27 @@ impl Context<'_> {
     /// [`AsyncDomain::synchronize_result`].
     pub fn report(&self, error: Error) {
         let cookie = self.cookie();
-        let Some(domain) = self.domain() else {
-            return AsyncDomain::log_unseen_error(cookie, error);
-        };
-
-        trace::task_error(domain, cookie, error);
-        domain.queue.with(|state| {
-            let first = state.error.is_none_or(|(earlier, _)| cookie < earlier);
-            if first {
-                state.error = Some((cookie, error));
-            }
+        let reported = self.with_domain(|domain| {
+            trace::task_error(domain, cookie, error);
+            domain.queue.with(|state| {
+                let first = state.error.is_none_or(|(earlier, _)| cookie < earlier);
+                if first {
+                    state.error = Some((cookie, error));
+                }
+            });
         });
+
+        if reported.is_none() {
+            AsyncDomain::log_unseen_error(cookie, error);
+        }
     }
 }
 
 impl AsyncDomain {
     /// An error is not lost silently when its domain is.
     pub(super) fn log_unseen_error(cookie: Cookie, error: Error) {
+        #[cfg(ASYNC_DOMAIN_KUNIT)]
+        crate::kunit::UNSEEN_ERRORS.add(1, kernel::sync::atomic::ordering::Relaxed);
         pr_warn!("task {cookie} has failed, and nobody has asked: {error:?}\n");
     }
 }
@@ -596,6 +600,27 @@ mod tests {
         domain.close();
         let ret = domain.schedule_with_handle(task, GFP_KERNEL);
         assert!(matches!(ret, Err(e) if e.error == ESHUTDOWN));
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_that_comes_while_the_domain_is_dropped_is_logged() -> Result {
+        let domain = domain()?;
+        let gate = Gate::new()?;
+        let (g, before) = (gate.clone(), kunit::UNSEEN_ERRORS.load(Relaxed));
+
+        domain.schedule_fallible(
+            move |_| {
+                g.wait();
+                Err(EIO)
+            },
+            GFP_KERNEL,
+        )?;
+        let dropper = kunit::Thread::spawn(move || drop(domain))?;
+        assert!(dropper.falls_asleep());
+        gate.open();
+        dropper.join();
+        assert_eq!(kunit::UNSEEN_ERRORS.load(Relaxed), before + 1);
         Ok(())
     }
 

@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn a_node_that_moves_stays_what_it_was() -> Result {
         let mut nodes = [const { Node::new(flag::TASK) }; 3];
-        let mut places = [const { Node::new(flag::PLACE) }; 3];
+        let mut places = [const { Node::new(flag::STACK) }; 3];
         let mut list = Pending::new();
 
         for (i, node) in nodes.iter_mut().enumerate() {

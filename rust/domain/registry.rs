@@ -192,7 +192,10 @@ pub(super) fn leave(domain: &AsyncDomain) {
 ///
 /// Process context; may sleep.
 pub fn synchronize_all() -> Result {
-    if Run::any(|run| run.domain().is_some_and(|domain| !domain.exclusive)) {
+    if locked(|| {
+        // SAFETY: The registry's lock is held.
+        Run::any(|run| unsafe { run.domain() }.is_some_and(|domain| !domain.exclusive))
+    }) {
         return Err(EDEADLK);
     }
     while visit_all()? {}
@@ -286,6 +289,23 @@ mod tests {
             token.finish();
             assert_eq!(waiter.join(), Ok(()));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_of_exclusive_domains_can_wait_for_all() -> Result {
+        assert_eq!(
+            EXCLUSIVE
+                .schedule_with_handle(|_| synchronize_all(), GFP_KERNEL)?
+                .join(),
+            Ok(Ok(()))
+        );
+        assert_eq!(
+            REGISTERED
+                .schedule_with_handle(|_| synchronize_all(), GFP_KERNEL)?
+                .join(),
+            Ok(Err(EDEADLK))
+        );
         Ok(())
     }
 

@@ -8,21 +8,44 @@
 //!
 //! Each running task has a [`Run`] on the stack of the thread that runs it, and a table has one slot
 //! for each such thread, with its innermost `Run`. A slot is taken and given back without a lock. A
-//! thread that finds none near its place puts its `Run` into a list, which has one.
+//! thread that finds none near its hash puts its `Run` into a list, which has one.
+//!
+//! An open scope has a `Run` as well. Its tasks are inside of what the scope is inside of, in whichever
+//! thread they run: the opener waits for them.
 //!
 //! All of this is for process context: an interrupt is not inside the tasks of the thread that it
 //! interrupts.
+//!
+//! # Threads that die
+//!
+//! A Rust panic, like any oops, kills the thread without unwinding, unless it brings down the machine.
+//! Its stack is freed. Where other threads still use it, no orderly way is left, and [`Death`] panics:
+//!
+//! - in an open scope, whose frame its tasks borrow from, as `std::thread::scope` aborts the process;
+//! - in a task whose node in the order is on the stack: one that runs in the context of its submitter,
+//!   or whose memory is the caller's.
+//!
+//! A thread that dies in any other task gives its slot back, lest a later thread at the same address be
+//! taken for it, and lest the table fill up. The task is never finished.
+//!
+//! This relies on `die()` calling the notifier in the thread that dies, before it is killed, as all
+//! architectures do that Rust supports (user-mode Linux panics instead). A thread that ends
+//! otherwise, as a KUnit case does whose assertion fails, must not do so inside a scope or a task.
 
 use super::{
     cookie::Cookie,
-    pending::Node,
+    pending::{
+        flag,
+        Node, //
+    },
     AsyncDomain, //
 };
 use crate::ffi;
 use core::{
-    cell::{
-        Cell,
-        UnsafeCell, //
+    cell::UnsafeCell,
+    mem::{
+        self,
+        MaybeUninit, //
     },
     ptr,
 };
@@ -45,21 +68,30 @@ const SLOTS: usize = 1024;
 /// How many slots a thread tries.
 const PROBES: usize = 16;
 
-/// One running task, on the stack of the thread that runs it.
+/// One running task, or an open scope, on the stack of the thread that is inside of it.
 ///
 /// # Invariants
 ///
-/// `domain` is null, or points to the domain in whose order `node` is. It is changed by the running
-/// thread only.
+/// - `domain` is null, or points to the domain in whose order `node` is. It is set to null by whoever
+///   drops the domain inside of this, with the domain's lock held.
+/// - `outer` and `opener` are null or valid as long as this is.
 pub(super) struct Run {
-    domain: Cell<*const AsyncDomain>,
+    domain: Atomic<*mut AsyncDomain>,
+    /// Null for a scope.
     node: *mut Node,
     cookie: Cookie,
-    /// The task that the thread was inside of before.
+    /// What the thread was inside of before.
     outer: *const Run,
-    /// For a `Run` in the list: its thread, and the next one.
+    /// For a task of a scope that is open in another thread, or further out in this one: the scope.
+    opener: *const Run,
+    /// Initialised while this is in the list.
+    links: UnsafeCell<MaybeUninit<Links>>,
+}
+
+/// The part of a [`Run`] that is used in the list, under its lock.
+struct Links {
     thread: *mut ffi::task_struct,
-    next: Cell<*const Run>,
+    next: *const Run,
 }
 
 /// The slot of one thread that runs tasks.
@@ -101,7 +133,8 @@ static SPILL: Spill = Spill {
     len: Atomic::new(0),
 };
 
-/// Runs `f` with the lock of the list held and interrupts off: it is taken under domains' locks.
+/// Runs `f` with the lock of the list held and interrupts off: it is taken under domains' locks, and by
+/// a thread that dies.
 fn spill<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The lock is a static one, which is given back below, last in, first out.
     let flags = unsafe { ffi::spill_lock() };
@@ -148,15 +181,36 @@ fn innermost() -> *const Run {
         // SAFETY: The lock is held.
         let mut run = unsafe { *SPILL.first.get() };
 
-        // SAFETY: What is in the list is valid.
-        while let Some(r) = unsafe { run.as_ref() } {
-            if r.thread == thread {
+        // SAFETY: The lock is held, under which what is in the list is valid.
+        while let Some(links) = unsafe { run.as_ref().map(|run| &*run.links()) } {
+            if links.thread == thread {
                 break;
             }
-            run = r.next.get();
+            run = links.next;
         }
         run
     })
+}
+
+/// Takes out of the list for what `f` returns `true`.
+fn unspill(f: impl Fn(*const Run, &Links) -> bool) {
+    spill(|| {
+        let mut link = SPILL.first.get();
+
+        // SAFETY: The lock is held. `link` is that to the next one in the list, which is valid.
+        while let Some(run) = unsafe { (*link).as_ref() } {
+            // SAFETY: As above; nobody else has a reference to the links.
+            let links = unsafe { &mut *run.links() };
+
+            if f(run, links) {
+                // SAFETY: As above.
+                unsafe { *link = links.next };
+                SPILL.len.add(usize::MAX, Relaxed);
+            } else {
+                link = &mut links.next;
+            }
+        }
+    });
 }
 
 /// A thread that runs tasks, one after the other, and is not inside any before the first one.
@@ -204,16 +258,19 @@ impl Worker {
     /// # Safety
     ///
     /// `node` must be valid, and in the order of `domain`, unless that is null; both must stay valid
-    /// until the task is finished or [detached](Run::detach).
+    /// until the task is finished or [detached](Run::detach). `opener` must be null, or the scope that
+    /// the task belongs to.
     #[inline]
     pub(super) unsafe fn enter(
         &self,
         domain: *const AsyncDomain,
         node: *mut Node,
+        opener: *const Run,
         f: impl FnOnce(&Run),
     ) -> bool {
-        // SAFETY: By the caller's promise. The slot is that of this thread, which is inside no task.
-        unsafe { Run::enter_at(domain, node, ptr::null(), self.slot, f) }
+        // SAFETY: The node is in the order of the domain, and a scope is open until its tasks have
+        // finished. The slot is that of this thread, which is inside no task.
+        unsafe { Run::new(domain, node, ptr::null(), opener).enter_at(self.slot, f) }
     }
 }
 
@@ -236,116 +293,211 @@ impl Run {
     pub(super) unsafe fn enter_nested(
         domain: *const AsyncDomain,
         node: *mut Node,
+        opener: *const Run,
         f: impl FnOnce(&Run),
     ) -> bool {
+        let outer = innermost();
+        // Who helps its own scope is inside of it already.
+        let opener = if ptr::eq(outer, opener) {
+            ptr::null()
+        } else {
+            opener
+        };
+        // SAFETY: The node is in the order of the domain, and a scope is open until its tasks have
+        // finished. What the thread is inside of stays until `f` has returned.
+        let run = unsafe { Self::new(domain, node, outer, opener) };
+
         // SAFETY: It may always be called.
         if !unsafe { ffi::in_task() } {
-            // SAFETY: By the caller's promise.
-            let run = unsafe { Self::new(domain, node, ptr::null()) };
-
             f(&run);
-            return !run.domain.get().is_null();
+            return run.is_attached();
         }
+        let (slot, _worker) = run.slot();
+        // SAFETY: The slot is that of this thread, and kept until `_worker` is dropped.
+        unsafe { run.enter_at(slot, f) }
+    }
 
-        let outer = innermost();
-        // SAFETY: By the caller's promise. A thread that is inside no task and has no slot is no worker
-        // (or one that found none), and takes one for as long as this.
-        unsafe {
-            match find() {
-                None if outer.is_null() => Worker::new().enter(domain, node, f),
-                slot => Self::enter_at(domain, node, outer, slot, f),
+    /// Runs `f` inside of a scope, which that opens.
+    ///
+    /// Inlined into other modules, but for what it does.
+    #[inline]
+    pub(super) fn enter_scope<R>(f: impl FnOnce(&Run) -> R) -> R {
+        let run = Self::scope();
+        let worker = run.open();
+        let ret = f(&run);
+
+        run.close(worker);
+        ret
+    }
+
+    /// A scope, which is inside of what the current thread is inside of.
+    fn scope() -> Self {
+        // INVARIANT: There is no domain. The caller closes the scope before it returns.
+        Self {
+            domain: Atomic::new(ptr::null_mut()),
+            node: ptr::null_mut(),
+            cookie: Cookie::UNUSED,
+            outer: innermost(),
+            opener: ptr::null(),
+            links: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    fn open(&self) -> Option<Worker> {
+        // SAFETY: It may always be called.
+        if !unsafe { ffi::in_task() } {
+            return None;
+        }
+        let (slot, worker) = self.slot();
+        // SAFETY: The slot is that of this thread.
+        unsafe { self.push(slot) };
+        worker
+    }
+
+    fn close(&self, worker: Option<Worker>) {
+        // SAFETY: It may always be called.
+        if unsafe { ffi::in_task() } {
+            // SAFETY: The slot is that of this thread, which `open` has found.
+            unsafe { self.pop(worker.as_ref().map_or_else(find, |worker| worker.slot)) };
+        }
+    }
+
+    /// The slot for a new innermost of the current thread: its own. A thread that is inside of nothing,
+    /// and is no worker, takes one until the second value is dropped.
+    fn slot(&self) -> (Option<&'static Slot>, Option<Worker>) {
+        match find() {
+            None if self.outer.is_null() => {
+                // SAFETY: We are in process context and inside no task. A worker that has found no slot
+                // has nothing to give back.
+                let worker = unsafe { Worker::new() };
+                (worker.slot, Some(worker))
             }
+            slot => (slot, None),
         }
     }
 
     /// # Safety
     ///
-    /// `node` must be valid, and in the order of `domain`, unless that is null.
+    /// `node` must be valid, and in the order of `domain`, unless that is null; `outer` and `opener` be
+    /// null or stay valid.
     #[inline]
-    unsafe fn new(domain: *const AsyncDomain, node: *mut Node, outer: *const Run) -> Self {
-        // INVARIANT: The caller promises that the node is in the domain's order.
+    unsafe fn new(
+        domain: *const AsyncDomain,
+        node: *mut Node,
+        outer: *const Run,
+        opener: *const Run,
+    ) -> Self {
+        // INVARIANT: The caller promises that the node is in the domain's order, and that the others
+        // stay valid.
         Self {
-            domain: Cell::new(domain),
+            domain: Atomic::new(domain.cast_mut()),
             node,
             // SAFETY: The node is valid by the caller's promise, and its cookie does not change.
             cookie: unsafe { Node::cookie_of(node) },
             outer,
-            // SAFETY: It may always be called.
-            thread: unsafe { ffi::get_current() },
-            next: Cell::new(ptr::null()),
+            opener,
+            links: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Runs `f` inside of this; returns whether the task is still in its domain's order afterwards.
+    ///
+    /// # Safety
+    ///
+    /// `outer` must be the innermost of the current thread, and `slot` its slot, if it has one.
+    #[inline]
+    unsafe fn enter_at(&self, slot: Option<&'static Slot>, f: impl FnOnce(&Run)) -> bool {
+        // SAFETY: By the caller's promise.
+        unsafe { self.push(slot) };
+        f(self);
+        // SAFETY: What `f` has entered, it has left.
+        unsafe { self.pop(slot) };
+        self.is_attached()
+    }
+
+    /// Makes this the innermost of the current thread, until it is [popped](Self::pop).
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::enter_at`]. It must be popped before it is gone.
+    #[inline]
+    unsafe fn push(&self, slot: Option<&'static Slot>) {
+        match slot {
+            // INVARIANT: The slot is ours, and this is valid until it is popped.
+            // SAFETY: By the type invariant.
+            Some(slot) => unsafe { *slot.innermost.get() = self },
+            None => self.spill(),
         }
     }
 
     /// # Safety
     ///
-    /// As [`Worker::enter`]. `outer` must be the innermost task of the current thread, and `slot` its
-    /// slot, if it has one.
+    /// This must be the innermost of the current thread, and `slot` its slot, if it has one.
     #[inline]
-    unsafe fn enter_at(
-        domain: *const AsyncDomain,
-        node: *mut Node,
-        outer: *const Run,
-        slot: Option<&'static Slot>,
-        f: impl FnOnce(&Run),
-    ) -> bool {
-        // SAFETY: By the caller's promise.
-        let run = unsafe { Self::new(domain, node, outer) };
-
+    unsafe fn pop(&self, slot: Option<&'static Slot>) {
         match slot {
-            // INVARIANT: The slot is ours, and `run` is valid until it is taken out below.
-            // SAFETY: By the type invariant.
-            Some(slot) => unsafe { *slot.innermost.get() = &run },
-            None => run.spill(),
+            // SAFETY: The slot is ours.
+            Some(slot) => unsafe { *slot.innermost.get() = self.outer },
+            None => self.unspill(),
         }
-
-        f(&run);
-
-        match slot {
-            // SAFETY: As above.
-            Some(slot) => unsafe { *slot.innermost.get() = outer },
-            None => run.unspill(),
-        }
-        !run.domain.get().is_null()
     }
 
-    /// Puts the task into the list, in front of those of the same thread that it is nested in.
+    /// Puts this into the list, in front of what it is nested in.
+    #[cold]
     fn spill(&self) {
+        // SAFETY: It may always be called.
+        let thread = unsafe { ffi::get_current() };
+
         SPILL.len.add(1, Relaxed);
         spill(|| {
             // SAFETY: The lock is held.
             unsafe {
-                self.next.set(*SPILL.first.get());
-                *SPILL.first.get() = self;
+                let next = mem::replace(&mut *SPILL.first.get(), self);
+
+                (*self.links.get()).write(Links { thread, next });
             }
         });
     }
 
+    #[cold]
     fn unspill(&self) {
-        spill(|| {
-            // SAFETY: The lock is held, and what is in the list is valid.
-            unsafe {
-                let mut run = *SPILL.first.get();
+        unspill(|run, _| ptr::eq(run, self));
+    }
 
-                if ptr::eq(run, self) {
-                    *SPILL.first.get() = self.next.get();
-                }
-                while let Some(r) = run.as_ref() {
-                    if ptr::eq(r.next.get(), self) {
-                        r.next.set(self.next.get());
-                    }
-                    run = r.next.get();
-                }
-            }
-        });
-        SPILL.len.add(usize::MAX, Relaxed);
+    /// # Safety
+    ///
+    /// This must be in the list, whose lock must be held while the links are used.
+    unsafe fn links(&self) -> *mut Links {
+        self.links.get().cast()
+    }
+
+    /// Whether the task is in the order of its domain.
+    #[inline]
+    fn is_attached(&self) -> bool {
+        !ffi::read_once(&self.domain).is_null()
+    }
+
+    /// Whether it is a task in the order of this domain.
+    fn is_of(&self, domain: *const AsyncDomain) -> bool {
+        ffi::read_once(&self.domain).cast_const() == domain
+    }
+
+    /// Whether the current thread is right here: nothing was entered inside of this.
+    pub(super) fn is_innermost(&self) -> bool {
+        ptr::eq(innermost(), self)
     }
 
     /// The domain of the task, unless the task has dropped it.
+    ///
+    /// # Safety
+    ///
+    /// Tasks of a scope that is open inside of this may drop the domain, in other threads. There must be
+    /// none while it is used, or the registry's lock be held: a domain that is dropped takes it afterwards.
     #[inline]
-    pub(super) fn domain(&self) -> Option<&AsyncDomain> {
+    pub(super) unsafe fn domain(&self) -> Option<&AsyncDomain> {
         // SAFETY: By the type invariant the pointer is null or valid: a domain is not dropped
         // before its tasks are finished or detached.
-        unsafe { self.domain.get().as_ref() }
+        unsafe { ffi::read_once(&self.domain).as_ref() }
     }
 
     /// The cookie of the task.
@@ -357,14 +509,45 @@ impl Run {
     /// Whether somebody wants the task to stop.
     #[inline]
     pub(super) fn should_stop(&self) -> bool {
-        // SAFETY: The node is valid as long as the task is in the order; a task that is not, since
-        // it has dropped its domain, is its own master.
-        self.domain().is_some() && unsafe { Node::is_stopped(self.node) }
+        // SAFETY: The node is valid until the task has finished. A task that has dropped its domain
+        // cannot be stopped.
+        self.is_attached() && unsafe { Node::is_stopped(self.node) }
     }
 
-    /// Calls `f` for each task that the current thread is inside of, innermost first, until it
-    /// returns `true`; returns whether it did.
+    /// Calls `f` for each task and scope that the current thread is inside of, innermost first, until it
+    /// returns `true`; returns whether it did. What the openers of scopes are inside of, comes last.
     pub(super) fn any(mut f: impl FnMut(&Run) -> bool) -> bool {
+        let mut run = innermost();
+        let mut opener: *const Self = ptr::null();
+
+        loop {
+            // SAFETY: What a thread is inside of is on its stack, further out. A scope, and what that is
+            // inside of, stays until its tasks have finished, one of which this thread is inside of.
+            let Some(r) = (unsafe { run.as_ref() }) else {
+                if opener.is_null() {
+                    return false;
+                }
+                run = mem::replace(&mut opener, ptr::null());
+                continue;
+            };
+            if f(r) {
+                return true;
+            }
+            if r.outer.is_null() {
+                run = r.opener;
+                continue;
+            }
+            run = r.outer;
+            // A thread that cancels a task of a scope is inside of both. If that happens again further
+            // out, then only this one counts.
+            if opener.is_null() {
+                opener = r.opener;
+            }
+        }
+    }
+
+    /// Like [`Self::any`], without what the openers of scopes are inside of in other threads.
+    fn any_here(mut f: impl FnMut(&Run) -> bool) -> bool {
         let mut run = innermost();
 
         // SAFETY: `run` is null, or on the stack of this very thread, further out.
@@ -377,32 +560,80 @@ impl Run {
         false
     }
 
-    /// Whether the current thread is inside any task.
-    pub(super) fn is_inside_any() -> bool {
-        !innermost().is_null()
+    /// Whether the current thread runs any task.
+    pub(super) fn runs_any() -> bool {
+        Self::any_here(|run| !run.node.is_null())
+    }
+
+    /// Whether the current thread runs a task of this domain, as lockdep sees it.
+    pub(super) fn runs_one_of(domain: &AsyncDomain) -> bool {
+        Self::any_here(|run| run.is_of(domain))
     }
 
     /// Whether the current thread is inside a task of this domain that is below the cookie, so that
     /// it would wait for itself if it waited for all below the cookie.
     pub(super) fn is_inside(domain: &AsyncDomain, below: Cookie) -> bool {
-        Self::any(|run| ptr::eq(run.domain.get(), domain) && run.cookie < below)
+        Self::any(|run| run.is_of(domain) && run.cookie < below)
     }
 
     /// Takes the tasks of this domain that the current thread is inside of out of its order, giving
-    /// each node to `remove`; returns how many there were.
+    /// each node to `remove`; returns how many there were. The domain's lock must be held.
     pub(super) fn detach(domain: *const AsyncDomain, mut remove: impl FnMut(*mut Node)) -> usize {
         let mut count = 0;
 
         Self::any(|run| {
-            if ptr::eq(run.domain.get(), domain) {
+            if run.is_of(domain) {
                 // INVARIANT: The domain is forgotten as the node leaves its order.
-                run.domain.set(ptr::null());
+                ffi::write_once(&run.domain, ptr::null_mut());
                 remove(run.node);
                 count += 1;
             }
             false
         });
         count
+    }
+}
+
+/// What becomes of a thread that dies of an oops.
+pub(crate) struct Death;
+
+impl ffi::ThreadDies for Death {
+    fn dies() {
+        Run::any_here(|run| {
+            if run.node.is_null() {
+                die(c"a thread died in a scope: the scope's tasks use its stack");
+            }
+            // SAFETY: The node of a task that runs is valid.
+            if run.is_attached() && unsafe { (*run.node).has(flag::STACK) } {
+                die(c"a thread died in a task that is on its stack: its domain uses that");
+            }
+            false
+        });
+        forget_current();
+    }
+}
+
+/// Brings down the machine, after an oops, where another one would have it hang.
+fn die(reason: &CStr) -> ! {
+    // SAFETY: The reason is a string.
+    unsafe { ffi::panic(reason.as_char_ptr()) }
+}
+
+/// Gives back what the current thread has in the table or the list.
+fn forget_current() {
+    // SAFETY: It may always be called.
+    let (thread, in_task) = unsafe { (ffi::get_current(), ffi::in_task()) };
+
+    if !in_task {
+        return;
+    }
+    if let Some(slot) = find() {
+        // INVARIANT: Nothing is left for who takes the slot next.
+        // SAFETY: The slot is ours.
+        unsafe { *slot.innermost.get() = ptr::null() };
+        slot.thread.store(ptr::null_mut(), Release);
+    } else if SPILL.len.load(Relaxed) > 0 {
+        unspill(|_, links| links.thread == thread);
     }
 }
 
@@ -416,6 +647,71 @@ mod tests {
         eventually,
         Gate, //
     };
+    use crate::WaitMode;
+    use kernel::time::msecs_to_jiffies;
+
+    #[test]
+    fn a_task_goes_on_after_what_it_runs_itself() -> Result {
+        let domain = domain()?;
+        let other = crate::new_async_domain!("kunit", GFP_KERNEL)?;
+        let d = domain.clone();
+
+        other.set_limit(0);
+        let handle = domain.schedule_with_handle(
+            move |_| {
+                let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+
+                other.schedule_or_run(|_| (), GFP_KERNEL)?;
+                let after_task = d.synchronize_full_with(mode);
+                other.scope(|_| ());
+                Ok::<_, Error>((after_task, d.synchronize_full_with(mode)))
+            },
+            GFP_KERNEL,
+        )?;
+        assert_eq!(handle.join(), Ok(Ok((Err(EDEADLK), Err(EDEADLK)))));
+        Ok(())
+    }
+
+    #[test]
+    fn a_thread_that_dies_gives_its_slot_back() -> Result {
+        let domain = domain()?;
+        let (dying, gate) = (Gate::new()?, Gate::new()?);
+        let taken = || {
+            TABLE
+                .iter()
+                .filter(|slot| !slot.thread.load(Relaxed).is_null())
+                .count()
+        };
+        // Workers of other suites may still be giving theirs back.
+        assert!(eventually(|| taken() == 0));
+
+        let (d, g) = (dying.clone(), gate.clone());
+        let handle = domain.schedule_with_handle(
+            move |_| {
+                // As far as that can be undone.
+                let slot = find();
+                let before = innermost();
+                forget_current();
+                let after = (innermost().is_null(), find().is_none());
+                d.open();
+                g.wait();
+                if let Some(slot) = slot {
+                    // SAFETY: It is ours again.
+                    slot.thread.store(unsafe { ffi::get_current() }, Relaxed);
+                    // SAFETY: As above.
+                    unsafe { *slot.innermost.get() = before };
+                }
+                (slot.is_some(), after)
+            },
+            GFP_KERNEL,
+        )?;
+        dying.wait();
+        let left = taken();
+        gate.open();
+        assert_eq!(handle.join(), Ok((true, (true, true))));
+        assert_eq!(left, 0);
+        Ok(())
+    }
 
     #[test]
     fn a_thread_knows_its_tasks_when_there_are_more_than_slots() -> Result {
@@ -439,10 +735,10 @@ mod tests {
                 g.wait();
                 let d2 = d.clone();
                 d.set_limit(0);
-                let (mut nested, own) = (Ok(()), context.cookie());
+                let own = context.cookie();
                 let inner = d.scope(|_| d.synchronize_cookie(own.next()));
                 let _ = d2.schedule_or_run(|_| (), GFP_KERNEL);
-                nested = nested.and(d.synchronize_full());
+                let nested = d.synchronize_full();
                 (inner, nested, d.synchronize_cookie(own))
             },
             GFP_KERNEL,

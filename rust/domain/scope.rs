@@ -43,9 +43,11 @@ pub(super) struct Gathering {
     owner: Result,
     /// The thread whose frame it is.
     pub(super) pid: c_int,
+    /// The open scope: what its tasks are inside of.
+    pub(super) opener: *const Run,
 }
 
-// SAFETY: The count is under the queue's lock; the module is compared, and not used; the number does not
+// SAFETY: The count is under the queue's lock; the module is compared, and not used; the others do not
 // change. Whoever has a reference is in the frame, or a task which the frame waits for.
 unsafe impl Sync for Gathering {}
 
@@ -68,12 +70,13 @@ impl Gathering {
     /// # Safety
     ///
     /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
-    unsafe fn init(this: *mut Self, module: *mut ffi::module, owner: Result) {
+    unsafe fn init(this: *mut Self, module: *mut ffi::module, owner: Result, opener: *const Run) {
         // SAFETY: By the caller's promise.
         unsafe {
             (&raw mut (*this).module).write(module);
             (&raw mut (*this).owner).write(owner);
             (&raw mut (*this).pid).write(ffi::current_pid());
+            (&raw mut (*this).opener).write(opener);
             WaitQueue::init_raw(
                 &raw mut (*this).tasks,
                 0,
@@ -88,19 +91,24 @@ impl Gathering {
         let owner = ModuleRefs::get_other_owner(domain, module);
         let mut memory = MaybeUninit::<Self>::uninit();
 
-        // SAFETY: The memory is valid for writing, and stays in place until this function returns,
-        // which it does when nobody uses it any more.
-        let gathering = unsafe {
-            Self::init(
-                memory.as_mut_ptr(),
-                module,
-                owner.as_ref().map(|_| ()).map_err(|e| *e),
-            );
-            memory.assume_init_ref()
-        };
-        let ret = f(gathering);
+        let ret = Run::enter_scope(|opener| {
+            // SAFETY: The memory is valid for writing, and stays in place until this function returns,
+            // which it does when nobody uses it any more.
+            let gathering = unsafe {
+                Self::init(
+                    memory.as_mut_ptr(),
+                    module,
+                    owner.as_ref().map(|_| ()).map_err(|e| *e),
+                    opener,
+                );
+                memory.assume_init_ref()
+            };
+            let ret = f(gathering);
 
-        gathering.wait(domain);
+            gathering.wait(domain);
+            ret
+        });
+
         drop(owner);
         ret
     }
@@ -139,7 +147,7 @@ impl Gathering {
     /// A thread that is itself inside a task holds a worker. So that many of them cannot hold all the
     /// workers that their own tasks need, it first runs those that no worker has begun with.
     fn wait(&self, domain: &AsyncDomain) {
-        while Run::is_inside_any() && domain.help(self) {}
+        while Run::runs_any() && domain.help(self) {}
         // It cannot fail: nothing but the condition ends it.
         let _ = overdue::wait(
             |mode| {
@@ -271,17 +279,36 @@ impl AsyncDomain {
 mod tests {
     use super::*;
     use crate::{
-        errno::ESHUTDOWN,
+        errno::{
+            EDEADLK,
+            ESHUTDOWN, //
+        },
         kunit::{
             self,
             domain,
             settle, //
-        }, //
+        },
+        OwnedDomain,
+        WaitMode, //
     };
-    use kernel::sync::atomic::{
-        ordering::Relaxed,
-        Atomic, //
+    use kernel::{
+        sync::{
+            atomic::{
+                ordering::Relaxed,
+                Atomic, //
+            },
+            Arc, //
+        },
+        time::msecs_to_jiffies,
+        types::ScopeGuard, //
     };
+
+    /// A domain that tasks of the others can wait for, in the eyes of lockdep.
+    fn other() -> Result<Arc<OwnedDomain>> {
+        let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
+
+        Ok(Arc::new(domain, GFP_KERNEL)?)
+    }
 
     #[test]
     fn tasks_borrow_from_the_caller() -> Result {
@@ -436,6 +463,189 @@ mod tests {
             Ok(())
         })?;
         assert_eq!(total.load(Relaxed), 16);
+        Ok(())
+    }
+
+    /// Runs `f` in a task of a scope, which a worker runs if `elsewhere`, and else it or the opener.
+    fn in_scope<R: Send>(
+        domain: &AsyncDomain,
+        elsewhere: bool,
+        f: impl FnOnce() -> R + Send,
+    ) -> Result<R> {
+        let (began, mut ret) = (kunit::Gate::new()?, None);
+
+        domain.scope(|scope| -> Result {
+            let (began, ret) = (&began, &mut ret);
+            scope.schedule(
+                move |_| {
+                    began.open();
+                    *ret = Some(f());
+                },
+                GFP_KERNEL,
+            )?;
+            if elsewhere {
+                began.wait();
+            }
+            Ok(())
+        })?;
+        ret.ok_or(EINVAL)
+    }
+
+    #[test]
+    fn its_tasks_are_inside_of_what_opened_it() -> Result {
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+
+        for elsewhere in [true, false, false, false] {
+            let (domain, other) = (domain()?, other()?);
+            let d = domain.clone();
+            let own = domain.schedule_with_handle(
+                move |_| in_scope(&d, elsewhere, || d.synchronize_full_with(mode)),
+                GFP_KERNEL,
+            )?;
+            assert_eq!(own.join(), Ok(Ok(Err(EDEADLK))));
+
+            // By two scopes of another domain.
+            let (d, o) = (domain.clone(), other.clone());
+            let nested = domain.schedule_with_handle(
+                move |_| {
+                    in_scope(&o, elsewhere, || {
+                        in_scope(&o, elsewhere, || d.synchronize_full_with(mode))
+                    })
+                },
+                GFP_KERNEL,
+            )?;
+            assert_eq!(nested.join(), Ok(Ok(Ok(Err(EDEADLK)))));
+
+            // For all domains, and for the scope's own.
+            let (d, o) = (domain.clone(), other.clone());
+            let all = domain.schedule_with_handle(
+                move |_| {
+                    in_scope(&o, elsewhere, || {
+                        (crate::synchronize_all(), o.synchronize_full_with(mode))
+                    })
+                    .map(|ret| (ret, d.synchronize_cookie_with(Cookie::now(), mode)))
+                },
+                GFP_KERNEL,
+            )?;
+            let deadlock = Err(EDEADLK);
+            assert_eq!(all.join(), Ok(Ok(((deadlock, deadlock), deadlock))));
+
+            // The opener is in no task: there is nothing to wait for in vain.
+            assert_eq!(
+                in_scope(&domain, elsewhere, || other.synchronize_full_with(mode)),
+                Ok(Ok(()))
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn its_tasks_can_drop_the_domain_of_its_opener() -> Result {
+        for elsewhere in [true, false, false, false] {
+            let (domain, other) = (domain()?, other()?);
+            let (gate, seen) = (
+                kunit::Gate::new()?,
+                Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?,
+            );
+            let (own, g, s) = (domain.clone(), gate.clone(), seen.clone());
+
+            domain.schedule(
+                move |context| {
+                    g.wait();
+                    let began = kunit::Gate::new();
+                    let _ = other.scope(|scope| -> Result {
+                        let began = began.as_ref().map_err(|e| *e)?;
+                        // The last reference.
+                        scope.schedule(
+                            move |_| {
+                                began.open();
+                                drop(own);
+                            },
+                            GFP_KERNEL,
+                        )?;
+                        if elsewhere {
+                            began.wait();
+                            // Not a domain that is gone.
+                            while context.synchronize().is_ok() {
+                                kunit::relax();
+                            }
+                        }
+                        Ok(())
+                    });
+                    if context.synchronize() == Err(ESHUTDOWN) {
+                        s.store(1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+            drop(domain);
+            gate.open();
+            assert!(kunit::eventually(|| seen.load(Relaxed) == 1));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_dropped_with_its_tasks_is_inside_of_its_opener() -> Result {
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+        let (domain, other, third) = (domain()?, other()?, other()?);
+        let (d, o) = (domain.clone(), other.clone());
+        let ret = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+        let r = ret.clone();
+
+        domain.set_limit(0);
+        kunit::with_full_queue(|| {
+            domain.schedule_or_run(
+                move |_| {
+                    let _ = o.scope(|scope| -> Result {
+                        let guard = ScopeGuard::new(|| {
+                            let ret = d.synchronize_full_with(mode);
+                            r.store(ret.map_or_else(|e| e.to_errno(), |()| 0), Relaxed);
+                        });
+                        let cookie = scope.schedule(move |_| drop(guard), GFP_KERNEL)?;
+                        // Another thread, which is inside of a task itself.
+                        let (o, t) = (o.clone(), third.clone());
+                        t.set_limit(0);
+                        kunit::Thread::spawn(move || {
+                            t.schedule_or_run(move |_| assert!(o.cancel(cookie)), GFP_KERNEL)
+                                .is_ok()
+                        })?
+                        .join();
+                        Ok(())
+                    });
+                },
+                GFP_KERNEL,
+            )?;
+            Ok(())
+        })?;
+        assert_eq!(ret.load(Relaxed), EDEADLK.to_errno());
+        Ok(())
+    }
+
+    #[test]
+    fn who_waits_inside_a_task_runs_what_no_worker_does() -> Result {
+        let (domain, other) = (domain()?, other()?);
+        let ran_by = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+        let r = ran_by.clone();
+
+        domain.set_limit(0);
+        let opener = kunit::with_full_queue(|| {
+            let opener = kunit::Thread::spawn(move || {
+                let _ = domain.schedule_or_run(
+                    move |_| {
+                        let _ = other.scope(|scope| {
+                            let task = |_: &Context<'_>| r.store(ffi::current_pid(), Relaxed);
+                            scope.schedule(task, GFP_KERNEL).map(drop)
+                        });
+                    },
+                    GFP_KERNEL,
+                );
+                ffi::current_pid()
+            })?;
+            assert!(kunit::eventually(|| ran_by.load(Relaxed) != 0));
+            Ok(opener)
+        })?;
+        assert_eq!(ran_by.load(Relaxed), opener.join());
         Ok(())
     }
 

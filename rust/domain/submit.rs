@@ -197,8 +197,10 @@ impl AsyncDomain {
 
         // SAFETY: The node is in the order of this domain, which we borrow. We are in process
         // context, and may be inside another task.
-        let mut run = || unsafe { Run::enter_nested(self, node, |run| func(&Context::new(run))) };
-        let attached = if Run::is_inside(self, cookie) {
+        let mut run = || unsafe {
+            Run::enter_nested(self, node, ptr::null(), |run| func(&Context::new(run)))
+        };
+        let attached = if Run::runs_one_of(self) {
             // Lockdep knows of this domain already.
             run()
         } else {
@@ -340,6 +342,7 @@ mod tests {
             },
             Arc, //
         },
+        time::Delta,
         types::ScopeGuard,
     };
 
@@ -487,6 +490,48 @@ mod tests {
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, 0));
         drop(ret);
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn schedule_or_run_does_not_run_after_the_domain_is_closed() -> Result {
+        if kunit::lacks_failslab() {
+            return Ok(());
+        }
+        let (calls, drops) = (counter()?, counter()?);
+        let domain = domain()?;
+        let func = counting(&calls, &drops);
+
+        domain.close();
+        // For want of memory it is not the submission that finds the domain closed.
+        let ret = kunit::without_memory(|| domain.schedule_or_run(func, GFP_NOWAIT));
+        assert!(matches!(&ret, Err(e) if e.error == ESHUTDOWN));
+        assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn schedule_or_run_does_not_run_in_an_interrupt() -> Result {
+        // There, locks sleep, and nothing can be submitted in a hard interrupt.
+        if cfg!(CONFIG_PREEMPT_RT) {
+            return Ok(());
+        }
+        let (calls, refused) = (counter()?, counter()?);
+        let domain = domain()?;
+        let (d, c, r) = (domain.clone(), calls.clone(), refused.clone());
+        let submit = move || {
+            let c = c.clone();
+            let func = move |_: &Context<'_>| c.add(1, Relaxed);
+            let ret =
+                ffi::with_spin_locks(|| d.schedule_or_run(func, GFP_NOWAIT).map_err(Error::from));
+
+            r.store(ret.map_or_else(|e| e.to_errno(), |_| 0), Relaxed);
+        };
+
+        domain.set_limit(0);
+        kunit::Interrupt::during(Delta::from_millis(1), submit, || ())?;
+        assert_eq!(refused.load(Relaxed), EAGAIN.to_errno());
+        assert_eq!(calls.load(Relaxed), 0);
         Ok(())
     }
 

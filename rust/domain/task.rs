@@ -645,13 +645,20 @@ impl<'a> End<'a> {
         // SAFETY: The domain is valid: the node is in its order.
         unsafe {
             match self.thread {
-                Thread::Worker(worker) => {
-                    AsyncDomain::lockdep_task(self.domain, || worker.enter(self.domain, node, f))
-                }
+                Thread::Worker(worker) => AsyncDomain::lockdep_task(self.domain, || {
+                    worker.enter(self.domain, node, self.opener(), f)
+                }),
                 // Lockdep may know of this domain already.
-                Thread::Any => Run::enter_nested(self.domain, node, f),
+                Thread::Any => Run::enter_nested(self.domain, node, self.opener(), f),
             }
         }
+    }
+
+    /// The open scope that the task belongs to, or null.
+    #[inline]
+    fn opener(&self) -> *const Run {
+        // SAFETY: A scope is valid until its last task has left it.
+        unsafe { self.scope.as_ref() }.map_or(ptr::null(), |scope| scope.opener)
     }
 
     /// Runs code of a task that has dropped its domain.
@@ -665,8 +672,8 @@ impl<'a> End<'a> {
         // SAFETY: There is no domain in whose order the node would have to be.
         unsafe {
             match self.thread {
-                Thread::Worker(worker) => worker.enter(ptr::null(), node, f),
-                Thread::Any => Run::enter_nested(ptr::null(), node, f),
+                Thread::Worker(worker) => worker.enter(ptr::null(), node, self.opener(), f),
+                Thread::Any => Run::enter_nested(ptr::null(), node, self.opener(), f),
             }
         };
     }
@@ -733,7 +740,7 @@ impl<'a> End<'a> {
         unsafe {
             let discard = (*self.task.as_ptr()).ops.discard;
             let task = self.task;
-            let attached = Run::enter_nested(self.domain, node, |_| discard(task));
+            let attached = Run::enter_nested(self.domain, node, self.opener(), |_| discard(task));
 
             self.finish(node, attached, memory, None).leave();
         }

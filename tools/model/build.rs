@@ -56,6 +56,24 @@ fn main() {
         "}".into(),
     ];
 
-    let out = Path::new(&env::var("OUT_DIR").unwrap()).join("domain_items.rs");
-    fs::write(out, cut.join("\n\n")).unwrap();
+    let scope = read("domain/scope.rs");
+    let of_scope = [
+        item(&scope, "pub(super) struct Gathering {"),
+        item(&scope, "impl Filter for Gone {"),
+        item(&scope, "impl Gathering {"),
+    ];
+
+    let registry = read("domain/registry.rs");
+    let of_registry = [
+        item(&registry, "pub(super) fn locked<"),
+        item(&registry, "pub(super) fn leave("),
+    ];
+
+    let out = env::var("OUT_DIR").unwrap();
+    let write = |file: &str, items: &[String]| {
+        fs::write(Path::new(&out).join(file), items.join("\n\n")).unwrap();
+    };
+    write("domain_items.rs", &cut);
+    write("scope_items.rs", &of_scope);
+    write("registry_items.rs", &of_registry);
 }

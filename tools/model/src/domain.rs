@@ -88,8 +88,17 @@ pub struct Placed<'a> {
     node: c_int,
 }
 
+/// The registry, without its list.
 mod registry {
-    pub fn leave(_domain: &super::AsyncDomain) {}
+    use super::{
+        AsyncDomain,
+        Cookie, //
+    };
+    use crate::ffi;
+
+    unsafe fn unlink(_domain: &AsyncDomain) {}
+
+    include!(concat!(env!("OUT_DIR"), "/registry_items.rs"));
 }
 
 /// No module is coming.
@@ -144,21 +153,81 @@ mod worker_id {
     }
 }
 
-/// No scenario has a scope.
-mod scope {
+/// A class for each lock.
+mod lock_class {
+    use crate::kernel::sync::LockClassKey;
+    use std::{
+        ffi::CStr,
+        pin::Pin, //
+    };
+
+    pub struct LockClass(&'static CStr);
+
+    impl LockClass {
+        pub fn name(&self) -> &'static CStr {
+            self.0
+        }
+        pub fn key(&self) -> Pin<&'static LockClassKey> {
+            LockClassKey::key()
+        }
+    }
+
+    pub static SCOPE: LockClass = LockClass(c"scope");
+}
+
+/// Scopes, but for what their users see.
+pub mod scope {
     use super::{
+        lock_class,
+        modules::{
+            KeptRef,
+            ModuleRefs, //
+        },
+        overdue,
+        running::Run,
+        AsyncDomain, //
+    };
+    use crate::{
         ffi,
-        modules::KeptRef, //
+        model::world,
+        wait::{
+            Fifo,
+            Filter,
+            Verdict,
+            WaitMode,
+            WaitQueue, //
+        },
     };
     use kernel::prelude::*;
+    use std::mem::MaybeUninit;
 
-    pub struct Gathering;
+    #[derive(Clone, Copy)]
+    struct Gone;
+
+    include!(concat!(env!("OUT_DIR"), "/scope_items.rs"));
 
     impl Gathering {
-        pub unsafe fn hold(&self, _submitter: *mut ffi::module) -> Result<KeptRef> {
-            Ok(KeptRef::None)
+        /// As [`Self::with`], with a frame whose end is seen.
+        pub fn begin(domain: &AsyncDomain, f: impl FnOnce(&Self)) {
+            let scope = world::allocate::<Self>("a scope");
+
+            Run::enter_scope(|opener| {
+                // SAFETY: The memory is ours, and stays.
+                let gathering = unsafe {
+                    Self::init(scope, std::ptr::null_mut(), Ok(()), opener);
+                    &*scope
+                };
+                f(gathering);
+                gathering.wait(domain);
+            });
+            world::frame_ends(crate::model::sched::current());
+            world::memory_ends(scope.addr());
         }
-        pub fn leave(&self) {}
+
+        /// There is one more task.
+        pub fn comes(&self) {
+            self.enter();
+        }
     }
 }
 

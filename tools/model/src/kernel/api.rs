@@ -134,9 +134,16 @@ macro_rules! pr_warn {
 }
 
 #[macro_export]
+macro_rules! static_lock_class {
+    () => {
+        $crate::sync::LockClassKey::key()
+    };
+}
+
+#[macro_export]
 macro_rules! container_of {
     ($field:expr, $container:ty, $($path:tt)+) => {{
-        let field: *mut _ = $field;
+        let field = $field;
         field.byte_sub(::core::mem::offset_of!($container, $($path)+)).cast::<$container>()
     }};
 }

@@ -215,6 +215,10 @@ pub fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
     pointer.load(Order::Relaxed)
 }
 
+pub fn write_once<T>(pointer: &Atomic<*mut T>, value: *mut T) {
+    pointer.store(value, Order::Relaxed);
+}
+
 pub unsafe fn spill_lock() -> c_ulong {
     unreachable!("there are slots enough")
 }
@@ -222,15 +226,27 @@ pub unsafe fn spill_lock() -> c_ulong {
 pub unsafe fn spill_unlock(_flags: c_ulong) {}
 
 pub unsafe fn dispatcher_lock() -> c_ulong {
-    take_lock(world::STATIC_LOCK)
+    take_lock(world::DISPATCHERS)
 }
 
 pub unsafe fn dispatcher_unlock(_flags: c_ulong) {
-    give_lock(world::STATIC_LOCK);
+    give_lock(world::DISPATCHERS);
+}
+
+pub unsafe fn registry_lock() -> c_ulong {
+    take_lock(world::REGISTRY)
+}
+
+pub unsafe fn registry_unlock(_flags: c_ulong) {
+    give_lock(world::REGISTRY);
 }
 
 pub unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
     take_lock(head.addr())
+}
+
+pub unsafe fn wait_queue_unlock(head: *mut wait_queue_head, _flags: c_ulong) {
+    give_lock(head.addr());
 }
 
 fn take_lock(address: usize) -> c_ulong {
@@ -244,10 +260,6 @@ fn take_lock(address: usize) -> c_ulong {
         .replace(Some(unsafe { std::mem::transmute(guard) }));
     lock.holder.set(Some(sched::current()));
     0
-}
-
-pub unsafe fn wait_queue_unlock(head: *mut wait_queue_head, _flags: c_ulong) {
-    give_lock(head.addr());
 }
 
 fn give_lock(address: usize) {
@@ -426,6 +438,15 @@ pub unsafe fn finish_wait(head: *mut wait_queue_head, entry: *mut wait_queue_ent
 
 pub unsafe fn get_current() -> *mut task_struct {
     sched::task_of(sched::current())
+}
+
+/// No thread dies.
+pub trait ThreadDies {
+    fn dies();
+}
+
+pub unsafe fn panic(_reason: *const c_char) -> ! {
+    unreachable!("no thread dies")
 }
 
 /// There is no time.

@@ -85,8 +85,9 @@ struct World {
     works: Rc<Works>,
 }
 
-/// What stands for the address of the one lock that is static.
-pub const STATIC_LOCK: usize = 0;
+/// What stands for the addresses of the locks that are static.
+pub const DISPATCHERS: usize = 0;
+pub const REGISTRY: usize = 1;
 
 /// How many atomics that are static, or in frames, a scenario uses at most: mostly slots of running
 /// tasks, of which a thread that looks for its own tries 16.
@@ -116,7 +117,8 @@ pub fn begin() {
         works: Rc::new(Works::new()),
     };
     WORLD.set(Some(world));
-    new_lock(STATIC_LOCK);
+    new_lock(DISPATCHERS);
+    new_lock(REGISTRY);
     super::sched::adopt(add_thread());
 }
 
@@ -290,8 +292,8 @@ pub fn holds_a_lock(thread: usize) -> bool {
     with(|world| {
         world
             .locks
-            .values()
-            .any(|lock| lock.holder.get() == Some(thread))
+            .iter()
+            .any(|(&address, lock)| address != REGISTRY && lock.holder.get() == Some(thread))
     })
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     pending::Node,
+    scope::Gathering,
     task::{
         Ops,
         Task, //
@@ -14,6 +15,10 @@ use super::{
     Placed, //
 };
 use crate::{
+    errno::{
+        EDEADLK,
+        ESHUTDOWN, //
+    },
     ffi,
     model::{
         sched,
@@ -225,6 +230,82 @@ pub fn run() {
     assert_eq!(log.get(), [1]);
     domain.end();
     worker.join();
+}
+
+/// A task of a scope, which the opener waits for, and which is as good as gone then.
+fn submit_into(scope: &Gathering, domain: &AsyncDomain, run: impl FnOnce(&Context<'_>) + 'static) {
+    let node = ffi::NUMA_NO_NODE;
+    let task = Job::new(&Job::TASK, run, |_| ());
+
+    scope.comes();
+    // SAFETY: The task is ours, and the scope is not left before it has finished.
+    unsafe { Placed { domain, node }.submit_task(task, scope) }.unwrap();
+}
+
+/// The last task of a scope leaves it while the opener goes.
+pub fn scope() {
+    let domain = AsyncDomain::begin();
+    let worker = sched::spawn(workqueue::run_one);
+    let log = Log::new();
+    let l = log.clone();
+
+    Gathering::begin(domain, |scope| {
+        submit_into(scope, domain, move |_| l.add(1))
+    });
+    assert_eq!(log.get(), [1]);
+    worker.join();
+    domain.end();
+}
+
+/// A scope in a task: its task is run by a worker or by the opener, and is inside of the opener's task
+/// either way.
+pub fn scope_nested() {
+    let domain = AsyncDomain::begin();
+    let log = Log::new();
+    let l = log.clone();
+    let opener = move |_: &Context<'_>| {
+        Gathering::begin(domain, |scope| {
+            submit_into(scope, domain, move |context| {
+                assert_eq!(context.synchronize(), Err(EDEADLK));
+                l.add(1);
+            })
+        });
+    };
+    let cookie = Job::submit(Job::new(&Job::TASK, opener, |_| ()), domain).unwrap();
+    let workers = [(); 2].map(|()| sched::spawn(workqueue::serve));
+
+    assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
+    assert_eq!(log.get(), [1]);
+    workqueue::stop();
+    for worker in workers {
+        worker.join();
+    }
+    domain.end();
+}
+
+/// A scope's task, which a worker runs or the opener, drops the domain of the opener's task, while that uses it.
+pub fn scope_drops() {
+    let (domain, other) = (AsyncDomain::begin(), AsyncDomain::begin());
+    let log = Log::new();
+    let l = log.clone();
+    let opener = move |context: &Context<'_>| {
+        Gathering::begin(other, |scope| {
+            submit_into(scope, other, move |_| domain.end());
+            let ret = context.synchronize();
+            assert!(matches!(ret, Ok(()) | Err(ESHUTDOWN)));
+        });
+        assert_eq!(context.synchronize(), Err(ESHUTDOWN));
+        l.add(1);
+    };
+    Job::submit(Job::new(&Job::TASK, opener, |_| ()), domain).unwrap();
+    let workers = [(); 2].map(|()| sched::spawn(workqueue::serve));
+
+    workqueue::stop();
+    for worker in workers {
+        worker.join();
+    }
+    assert_eq!(log.get(), [1]);
+    other.end();
 }
 
 /// A domain ends while its last token is finished.
