@@ -2,8 +2,7 @@
 
 //! Files that show what all domains are doing: see `Documentation/debugging.rst`.
 //!
-//! There are two for all domains, and none for each. A domain is made without an allocation, in any
-//! context, and cannot fail to be made; a file could.
+//! There are two for all domains, and none for each. A domain may be made in any context; a file may not.
 
 use super::{
     inspect::{
