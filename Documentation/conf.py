@@ -3,10 +3,14 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.util import logging
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools/lib"))
+import unsafe_audit  # noqa: E402
 
 project = "async_domain"
 author = "The async_domain developers"
@@ -85,7 +89,14 @@ def kernel_role(_name, rawtext, text, lineno, inliner, options=None, _content=No
     return [nodes.reference(rawtext, "", nodes.literal(rawtext, text), refuri=uri, **(options or {}))], []
 
 
+def add_audit(_app, docname, source):
+    """The table of unsafe code, which is in the sources."""
+    if docname == "audit":
+        source[0] += "\n".join(unsafe_audit.table())
+
+
 def setup(app):
+    app.connect("source-read", add_audit)
     app.add_role("rust", rust_role)
     app.add_role("kernel", kernel_role)
     return {"parallel_read_safe": True}

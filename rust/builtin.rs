@@ -16,6 +16,7 @@ pub(crate) const __LOG_PREFIX: &[u8] = b"async_domain\0";
 ///
 /// Only `builtin.c` may call this, once.
 #[no_mangle]
+// Tested by: test kernel-tree.
 unsafe extern "C" fn async_domain_builtin_init() -> c_int {
     // SAFETY: Called once, by the caller's promise, before the initcalls of consumers.
     match unsafe { AsyncDomainModule::new() } {

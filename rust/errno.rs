@@ -22,6 +22,7 @@ mod linux_7_2 {
     use core::num::NonZeroI32;
     use kernel::prelude::*;
 
+    // Tested by: nothing: a constant.
     macro_rules! errno {
         ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {$(
             $(#[$doc])*

@@ -104,6 +104,7 @@ mod generated {
     not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_LOCK_IRQSAVE))
 ))]
 #[inline(always)]
+// Tested by: nothing: Lockdep in the debug kernel; torture on all kernels.
 pub(crate) unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
     // SAFETY: By the caller's promise.
     unsafe { kernel::bindings::_raw_spin_lock_irqsave((&raw mut (*head).lock).cast()) }
@@ -119,6 +120,7 @@ pub(crate) unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
     not(any(CONFIG_PREEMPT_RT, CONFIG_INLINE_SPIN_UNLOCK_IRQRESTORE))
 ))]
 #[inline(always)]
+// Tested by: nothing: Lockdep in the debug kernel; torture on all kernels.
 pub(crate) unsafe fn wait_queue_unlock(head: *mut wait_queue_head, flags: c_ulong) {
     // SAFETY: By the caller's promise.
     unsafe { kernel::bindings::_raw_spin_unlock_irqrestore((&raw mut (*head).lock).cast(), flags) }
@@ -127,6 +129,7 @@ pub(crate) unsafe fn wait_queue_unlock(head: *mut wait_queue_head, flags: c_ulon
 /// Runs what may be run in a hard interrupt, but for `PREEMPT_RT`, where it is not: spin locks sleep there.
 /// Lockdep, which looks ahead to `PREEMPT_RT` on all kernels, is told so.
 #[inline(always)]
+// Tested by: kunit finished_by_a_timer_interrupt.
 pub(crate) fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: It may always be called, and is left below.
     #[cfg(CONFIG_PROVE_RAW_LOCK_NESTING)]
@@ -144,6 +147,7 @@ pub(crate) fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
 
 /// Loads as `READ_ONCE()` does: relaxed, and without the call that the kernel crate makes of it.
 #[inline(always)]
+// Tested by: model domain-owner, kunit who_runs_a_task_is_seen.
 pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
     const { assert!(size_of::<T>() <= size_of::<usize>()) };
     // SAFETY: The memory is valid, and others store it as a whole.
@@ -152,6 +156,7 @@ pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
 
 /// Stores as `WRITE_ONCE()` does: relaxed, and without a call.
 #[inline(always)]
+// Tested by: model domain-owner, kunit who_runs_a_task_is_seen.
 pub(crate) fn write_once<T: AtomicType>(atomic: &Atomic<T>, value: T) {
     const { assert!(size_of::<T>() <= size_of::<usize>()) };
     // SAFETY: The memory is valid, and others load it as a whole.
@@ -160,6 +165,7 @@ pub(crate) fn write_once<T: AtomicType>(atomic: &Atomic<T>, value: T) {
 
 /// The lower half of `jiffies`.
 #[inline]
+// Tested by: kunit who_runs_a_task_is_seen, kunit stages_before_a_worker_comes.
 pub(crate) fn ticks() -> u32 {
     // CAST: The lower half.
     //
@@ -169,6 +175,7 @@ pub(crate) fn ticks() -> u32 {
 
 /// The number of the current thread, in the initial PID namespace.
 #[inline]
+// Tested by: kunit who_runs_a_task_is_seen, kunit stages_before_a_worker_comes.
 pub(crate) fn current_pid() -> c_int {
     // SAFETY: The current thread is valid, and its number does not change while it runs.
     unsafe { (*get_current()).pid }
@@ -177,6 +184,7 @@ pub(crate) fn current_pid() -> c_int {
 /// An address in the code into which this is inlined, or 0 on a machine that it does not know (C's
 /// `_THIS_IP_`).
 #[inline(always)]
+// Tested by: kunit who_runs_a_task_is_seen, kunit stages_before_a_worker_comes.
 pub(crate) fn here() -> usize {
     #[cfg(any(CONFIG_X86_64, CONFIG_ARM64))]
     {
@@ -243,6 +251,7 @@ pub(crate) unsafe trait WakeFunction {
 /// # Safety
 ///
 /// Only the kernel may call it, through the `func` of an entry of type `T`.
+// Tested by: mutant entry-written-after-autoremove, model wait-one.
 pub(crate) unsafe extern "C" fn wake_function<T: WakeFunction>(
     entry: *mut wait_queue_entry,
     mode: c_uint,
@@ -274,6 +283,7 @@ pub(crate) unsafe trait WorkFunction {
 /// # Safety
 ///
 /// Only the kernel may call it, through the `func` of an item of type `T`.
+// Tested by: kunit each_closure_is_called_and_dropped_once.
 pub(crate) unsafe extern "C" fn work_function<T: WorkFunction>(work: *mut work_struct) {
     // SAFETY: The kernel passes the item that was queued, which is still valid.
     unsafe { T::run(work) }
@@ -285,6 +295,7 @@ pub(crate) unsafe extern "C" fn work_function<T: WorkFunction>(work: *mut work_s
 ///
 /// `work` must be valid for writing, and not queued.
 #[inline]
+// Tested by: kunit the_last_queued_task_takes_the_dispatcher_off_the_workqueue.
 pub(crate) unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
     // SAFETY: `work` is valid for writing by the caller's promise; name and key are static.
     unsafe {
@@ -299,6 +310,7 @@ pub(crate) unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
 }
 
 /// Makes an unbound workqueue for up to `max_active` items at a time.
+// Tested by: kunit the_last_queued_task_takes_the_dispatcher_off_the_workqueue.
 pub(crate) fn alloc_unbound_workqueue(
     name: &'static CStr,
     max_active: c_int,
@@ -335,12 +347,15 @@ pub(crate) struct ModuleNotifier<T: ModuleEvents> {
 }
 
 // SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+// Tested by: nothing.
 unsafe impl<T: ModuleEvents> Send for ModuleNotifier<T> {}
 // SAFETY: As above; nothing can be done through a shared reference.
+// Tested by: nothing.
 unsafe impl<T: ModuleEvents> Sync for ModuleNotifier<T> {}
 
 impl<T: ModuleEvents> ModuleNotifier<T> {
     /// Registers; fails with `ENOMEM`, or as `register_module_notifier()` does.
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     pub(crate) fn new() -> Result<Self> {
         let block = KBox::pin(
             Opaque::new(kernel::bindings::notifier_block {
@@ -362,6 +377,7 @@ impl<T: ModuleEvents> ModuleNotifier<T> {
         })
     }
 
+    // Tested by: kunit unbinding_waits_for_the_tasks, test failing-init.
     extern "C" fn call(
         _block: *mut kernel::bindings::notifier_block,
         state: c_ulong,
@@ -381,6 +397,7 @@ impl<T: ModuleEvents> ModuleNotifier<T> {
 }
 
 impl<T: ModuleEvents> Drop for ModuleNotifier<T> {
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     fn drop(&mut self) {
         // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks.
         unsafe { kernel::bindings::unregister_module_notifier(self.block.get()) };
@@ -401,12 +418,15 @@ pub(crate) struct DieNotifier<T: ThreadDies> {
 }
 
 // SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+// Tested by: nothing: the kernel serialises its users.
 unsafe impl<T: ThreadDies> Send for DieNotifier<T> {}
 // SAFETY: As for `Send`; nothing can be done through a shared reference.
+// Tested by: nothing: the kernel serialises its users.
 unsafe impl<T: ThreadDies> Sync for DieNotifier<T> {}
 
 impl<T: ThreadDies> DieNotifier<T> {
     /// Registers; fails with `ENOMEM`.
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     pub(crate) fn new() -> Result<Self> {
         let block = KBox::pin(
             Opaque::new(kernel::bindings::notifier_block {
@@ -428,6 +448,7 @@ impl<T: ThreadDies> DieNotifier<T> {
         })
     }
 
+    // Tested by: kunit unbinding_waits_for_the_tasks, test failing-init.
     extern "C" fn call(
         _block: *mut kernel::bindings::notifier_block,
         event: c_ulong,
@@ -442,6 +463,7 @@ impl<T: ThreadDies> DieNotifier<T> {
 }
 
 impl<T: ThreadDies> Drop for DieNotifier<T> {
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     fn drop(&mut self) {
         // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks.
         unsafe { unregister_die_notifier(self.block.get()) };
@@ -462,13 +484,16 @@ pub(crate) struct BusNotifier<T: BindingEnds> {
 }
 
 // SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+// Tested by: nothing.
 unsafe impl<T: BindingEnds> Send for BusNotifier<T> {}
 // SAFETY: As above; nothing can be done through a shared reference.
+// Tested by: nothing.
 unsafe impl<T: BindingEnds> Sync for BusNotifier<T> {}
 
 impl<T: BindingEnds> BusNotifier<T> {
     /// Registers; fails with `ENOMEM`, or as `bus_register_notifier()` does: with `EINVAL` if there is
     /// no bus at this address.
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     pub(crate) fn new(bus: *const bus_type) -> Result<Self> {
         let block = KBox::pin(
             Opaque::new(kernel::bindings::notifier_block {
@@ -491,6 +516,7 @@ impl<T: BindingEnds> BusNotifier<T> {
         })
     }
 
+    // Tested by: kunit unbinding_waits_for_the_tasks, test failing-init.
     extern "C" fn call(
         _block: *mut kernel::bindings::notifier_block,
         event: c_ulong,
@@ -512,6 +538,7 @@ impl<T: BindingEnds> BusNotifier<T> {
 }
 
 impl<T: BindingEnds> Drop for BusNotifier<T> {
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     fn drop(&mut self) {
         // SAFETY: The block was registered by `new`. Unregistering waits for running callbacks. If the
         // bus is gone, and its chain with it, then nothing is found, and this fails.
@@ -554,6 +581,7 @@ pub(crate) struct FauxDevice(*mut kernel::bindings::faux_device);
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
 // SAFETY: A faux device may be removed by any thread.
+// Tested by: nothing: The suites themselves.
 unsafe impl Send for FauxDevice {}
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]

@@ -59,6 +59,7 @@ pub(crate) fn settle() {
 }
 
 /// Is called over and over by who spins for another thread. Some kernels have one CPU, and never preempt.
+// Tested by: nothing: The suites themselves.
 pub(crate) fn relax() {
     core::hint::spin_loop();
     // SAFETY: The tests spin in process context, with interrupts on.
@@ -110,8 +111,10 @@ struct Shared<R> {
 }
 
 // SAFETY: The result is written before `done`, and taken after it by the one owner of the thread.
+// Tested by: nothing: The suites themselves.
 unsafe impl<R: Send> Send for Shared<R> {}
 // SAFETY: As above.
+// Tested by: nothing: The suites themselves.
 unsafe impl<R: Send> Sync for Shared<R> {}
 
 struct Start<F, R> {
@@ -121,6 +124,7 @@ struct Start<F, R> {
 
 impl<R: Send + 'static> Thread<R> {
     /// Starts a thread.
+    // Tested by: nothing: The suites themselves.
     pub(crate) fn spawn<F: FnOnce() -> R + Send + 'static>(func: F) -> Result<Self> {
         let shared = Arc::pin_init(
             pin_init!(Shared {
@@ -154,6 +158,7 @@ impl<R: Send + 'static> Thread<R> {
     }
 
     /// Waits for the end of the thread and returns its result.
+    // Tested by: nothing: The suites themselves.
     pub(crate) fn join(self) -> R {
         self.shared.done.wait_for_completion();
         // SAFETY: The thread is done with it, and this is the one owner.
@@ -163,6 +168,7 @@ impl<R: Send + 'static> Thread<R> {
     /// Waits until the thread sleeps, or has done so and ended; `false` if it does neither for a minute.
     ///
     /// On a loaded host a sleep of milliseconds may be over before it is seen.
+    // Tested by: nothing: The suites themselves.
     pub(crate) fn falls_asleep(&self) -> bool {
         eventually(|| {
             // SAFETY: The task is valid, since we hold a reference.
@@ -171,6 +177,7 @@ impl<R: Send + 'static> Thread<R> {
     }
 
     /// Sends it a signal.
+    // Tested by: nothing: The suites themselves.
     pub(crate) fn signal(&self, signal: u32) {
         // SAFETY: The task is valid, since we hold a reference.
         unsafe { kernel::bindings::send_sig(signal as c_int, self.task.as_ptr(), 1) };
@@ -183,6 +190,7 @@ impl<R: Send + 'static> Thread<R> {
 }
 
 impl<F: FnOnce() -> R, R> ffi::ThreadFunction for Start<F, R> {
+    // Tested by: nothing: The suites themselves.
     fn run(self) {
         // SAFETY: Only this thread touches the result before it is done.
         unsafe { *self.shared.result.get() = Some((self.func)()) };
@@ -193,6 +201,7 @@ impl<F: FnOnce() -> R, R> ffi::ThreadFunction for Start<F, R> {
 
 /// Runs `f` and returns how often the current thread has gone to sleep meanwhile; on `PREEMPT_RT`, where who
 /// meets a lock that is held sleeps, too, only whether it has: 1 or 0.
+// Tested by: nothing: The suites themselves.
 pub(crate) fn count_switches(f: impl FnOnce()) -> usize {
     // SAFETY: The current task is valid, and changes this counter itself.
     let switches = || unsafe { (*ffi::get_current()).nvcsw };
@@ -217,6 +226,7 @@ pub(crate) fn with_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `f` with interrupts off, with `PREEMPT_RT` too, where few things may be called then.
+// Tested by: nothing: The suites themselves.
 pub(crate) fn with_hard_interrupts_off<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: They are given back below.
     let flags = unsafe { ffi::local_irq_save() };
@@ -237,11 +247,13 @@ pub(crate) struct Interrupt<F: FnMut() + Send + 'static> {
 }
 
 // SAFETY: Who shares it calls the function in the timer's interrupt only, which comes once.
+// Tested by: nothing: The suites themselves.
 unsafe impl<F: FnMut() + Send + 'static> Sync for Interrupt<F> {}
 
 impl<F: FnMut() + Send + 'static> HrTimerCallback for Interrupt<F> {
     type Pointer<'a> = Arc<Self>;
 
+    // Tested by: nothing: The suites themselves.
     fn run(
         this: ArcBorrow<'_, Self>,
         _context: HrTimerCallbackContext<'_, Self>,
@@ -283,6 +295,7 @@ impl<F: FnMut() + Send + 'static> Interrupt<F> {
 }
 
 /// Runs `f`, whose first allocation with flags that do not allow to sleep fails. (See [`lacks_failslab`].)
+// Tested by: nothing: The suites themselves.
 pub(crate) fn without_memory<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: It concerns the current thread only.
     unsafe { ffi::fail_next_allocation(true) };
@@ -293,12 +306,14 @@ pub(crate) fn without_memory<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Lets the current thread, a kernel thread, get a signal.
+// Tested by: nothing: The suites themselves.
 pub(crate) fn allow_signal(signal: u32) {
     // SAFETY: It concerns the current thread only.
     unsafe { ffi::allow_signal(signal as c_int) };
 }
 
 /// Runs `f` while the workqueue runs so many items at a time, on each node.
+// Tested by: nothing: only suites use it.
 pub(crate) fn with_places<R>(places: c_int, f: impl FnOnce() -> Result<R>) -> Result<R> {
     // SAFETY: The queue exists while the module is loaded; all limits here are valid.
     let limit = |limit| unsafe { ffi::workqueue_set_max_active(queue::TASKS.raw(), limit) };
@@ -340,6 +355,7 @@ pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
 }
 
 /// How many NUMA nodes are online.
+// Tested by: nothing: The suites themselves.
 pub(crate) fn nodes() -> i32 {
     // SAFETY: It may always be called.
     unsafe { ffi::nr_online_nodes() }
@@ -358,6 +374,7 @@ pub(crate) fn lacks_failslab() -> bool {
     )
 }
 
+// Tested by: nothing: The suites themselves.
 fn skip_if(condition: bool, reason: &CStr) -> bool {
     if condition {
         // SAFETY: The reason is a string.

@@ -26,6 +26,7 @@ impl LockClass {
     ///
     /// The value must be the initial value of a `static` of this crate. (A constant would be a class of its own
     /// in each module.)
+    // Tested by: nothing: ; every boot runs it.
     const unsafe fn new(name: &'static CStr) -> Self {
         Self {
             // SAFETY: It is in a static by the caller's promise, and so pinned and never dropped.
@@ -47,12 +48,15 @@ impl LockClass {
 
 /// The lock of a [`Handle`](crate::Handle).
 // SAFETY: It is a static.
+// Tested by: test lock-classes.
 pub(crate) static HANDLE: LockClass = unsafe { LockClass::new(c"async_domain handle") };
 
 /// The lock of a [`Scope`](crate::Scope).
 // SAFETY: It is a static.
+// Tested by: test lock-classes.
 pub(crate) static SCOPE: LockClass = unsafe { LockClass::new(c"async_domain scope") };
 
 /// Work items: what runs as if it held a lock.
 // SAFETY: It is a static.
+// Tested by: test lock-classes.
 pub(crate) static WORK: LockClass = unsafe { LockClass::new(c"async_domain task") };

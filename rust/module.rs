@@ -32,6 +32,7 @@ impl AsyncDomainModule {
     /// # Safety
     ///
     /// This must be called once, before anything else of this crate is used.
+    // Tested by: nothing: ; every boot runs it.
     pub(crate) unsafe fn new() -> Result<Self> {
         Ok(Self {
             // SAFETY: Called once, by the caller's promise.
@@ -53,6 +54,7 @@ impl AsyncDomainModule {
 
 #[cfg(MODULE)]
 impl kernel::Module for AsyncDomainModule {
+    // Tested by: nothing: ; every boot runs it.
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: This is the init function, which is called once. Consumers are loaded after it.
         unsafe { Self::new() }

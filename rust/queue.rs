@@ -74,6 +74,7 @@ impl Queue {
 }
 
 impl Drop for Queue {
+    // Tested by: test foreign-driver, test torture.
     fn drop(&mut self) {
         // SAFETY: The pointer comes from `alloc_workqueue()`, and no task can be queued any more:
         // each one holds a reference on a module that depends on this one, or on this one itself, or is
@@ -101,6 +102,7 @@ impl Workqueue {
 /// `work` must have been initialised with [`ffi::init_work`], must not be queued already, and must
 /// stay valid until its work function has been called. `node` must be a valid node, or none.
 #[inline]
+// Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
     // SAFETY: By the caller's promise.
     unsafe { enqueue_on(&TASKS, work, node) };
@@ -113,6 +115,7 @@ pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
 ///
 /// As [`enqueue`].
 #[inline]
+// Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn enqueue_on(
     queue: &Workqueue,
     work: *mut ffi::work_struct,
@@ -138,6 +141,7 @@ pub(crate) unsafe fn enqueue_on(
 /// # Safety
 ///
 /// As [`enqueue`].
+// Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
     // SAFETY: As above.
     unsafe { ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, RETIREMENT.raw(), work) };
@@ -152,6 +156,7 @@ pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
 /// `work` must be valid for writing, not queued, and stay valid until its work function has been called, which
 /// must not wait for anything that a consumer does, other than in the destructor of what is left.
 #[cfg(CONFIG_PREEMPT_RT)]
+// Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
     // SAFETY: By the caller's promise; the question may always be asked.
     unsafe {
@@ -171,6 +176,7 @@ pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_
 /// # Safety
 ///
 /// `work` must have been initialised with [`ffi::init_work`], and nobody else may cancel it at the same time.
+// Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn cancel(work: *mut ffi::work_struct) -> bool {
     // SAFETY: The item is valid by the caller's promise.
     unsafe { ffi::cancel_work(work) }

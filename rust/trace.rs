@@ -14,6 +14,7 @@
 /// As `kernel::jump_label` does it, but that the compiler is told that memory and flags stay as they are, as
 /// in C: what is in registers need not be read again.
 #[cfg(all(CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL))]
+// Tested by: test trace.
 macro_rules! is_on {
     ($tracepoint:ident) => {
         'is_on: {
@@ -41,6 +42,7 @@ macro_rules! is_on {
 
 /// The same, on a kernel that does not patch.
 #[cfg(all(CONFIG_TRACEPOINTS, not(CONFIG_JUMP_LABEL)))]
+// Tested by: test trace.
 macro_rules! is_on {
     ($tracepoint:ident) => {
         // SAFETY: As above.

@@ -164,6 +164,7 @@ struct NvmeBringUp {
 }
 
 impl InPlaceModule for NvmeBringUp {
+    // Tested by: test nvme-takedown.
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         // SAFETY: This is the init function, which is called once, and the driver and the notifier,
         // which use it, are not yet registered.

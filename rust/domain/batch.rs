@@ -74,6 +74,7 @@ impl AsyncDomain {
 impl Placed<'_> {
     /// See [`AsyncDomain::schedule_batch`].
     #[inline]
+    // Tested by: mutant batch-in-part, kunit all_are_given_back_or_none.
     pub fn schedule_batch<F>(
         self,
         funcs: KVec<F>,
@@ -119,6 +120,7 @@ impl Placed<'_> {
     /// # Safety
     ///
     /// As [`Self::submit_task`], for each task.
+    // Tested by: kunit all_are_given_back_or_none, torture batch.
     unsafe fn submit_chain(self, tasks: &mut Chain) -> Result<Range<Cookie>> {
         let Self { domain, node: nid } = self;
         let count = tasks.len();
@@ -167,6 +169,7 @@ impl Placed<'_> {
 
 /// Allocates tasks for so many bodies, or none.
 #[inline]
+// Tested by: mutant batch-in-part, kunit all_are_given_back_or_none.
 fn alloc_all<B: closure::Body>(count: usize, flags: Flags) -> Result<Chain> {
     let mut tasks = Chain::new();
 

@@ -91,18 +91,22 @@ static LAST_NUMBER: Atomic<u64> = Atomic::new(0);
 struct Bus(*const ffi::bus_type);
 
 // SAFETY: It is not followed.
+// Tested by: nothing.
 unsafe impl Send for Bus {}
 // SAFETY: As above.
+// Tested by: nothing.
 unsafe impl Sync for Bus {}
 
 global_lock! {
     // SAFETY: Initialised in `Devices::new`, before any consumer is loaded.
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     unsafe(uninit) static DOMAINS: Mutex<KVec<Arc<Binding>>> = KVec::new();
 }
 
 global_lock! {
     // SAFETY: As above. Outside of `DOMAINS`, and not taken by notifiers, which wait for those who have
     // registered them.
+    // Tested by: kunit unbinding_waits_for_the_tasks.
     unsafe(uninit) static BUSES: Mutex<KVec<(Bus, ffi::BusNotifier<Unbinding>)>> = KVec::new();
 }
 
@@ -152,6 +156,7 @@ impl Binding {
 
     /// Makes a domain for a bound device, with a function that registers a device-managed action, and drops it
     /// if it cannot.
+    // Tested by: mutant action-ends-other-domains, kunit a_domain_that_cannot_be_made_leaves_others_alone.
     pub(super) fn with_action(
         dev: &Device<Bound>,
         register: impl FnOnce(AtRelease) -> Result,
@@ -235,6 +240,8 @@ impl Binding {
         DOMAINS.lock().retain(|binding| !ptr::eq(&**binding, self));
     }
 
+    // Tested by: kunit a_leaked_domain_does_not_outlive_the_binding, kunit
+    //   dropping_the_handle_waits_for_the_tasks.
     fn make(dev: &Device<Bound>, bus: Bus) -> Result<Arc<Self>> {
         let device: ARef<Device> = (&**dev).into();
 
@@ -262,6 +269,8 @@ impl Binding {
     /// # Safety
     ///
     /// The keys must be initialised and pinned, and not be dropped while they are used.
+    // Tested by: kunit a_leaked_domain_does_not_outlive_the_binding, kunit
+    //   dropping_the_handle_waits_for_the_tasks.
     unsafe fn keys(this: NonNull<Self>) -> [Pin<&'static LockClassKey>; 2] {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -278,6 +287,7 @@ impl Binding {
     /// # Errors
     ///
     /// `EOPNOTSUPP`, `ESHUTDOWN`: see [`DeviceDomain::new`](super::DeviceDomain::new).
+    // Tested by: kunit domains_of_a_device_that_is_being_removed_are_refused.
     fn check_binding(&self) -> Result<State> {
         let device = raw(&self.device);
 
@@ -322,6 +332,8 @@ impl Devices {
     /// # Safety
     ///
     /// Must be called once, by the module's init function.
+    // Tested by: kunit unbinding_waits_for_the_tasks, kunit
+    //   domains_of_a_device_that_is_being_removed_are_refused.
     pub(crate) unsafe fn new() -> Self {
         // SAFETY: Called once, and before any other use, by the caller's promise.
         unsafe {

@@ -62,6 +62,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any in which what is cancelled can be dropped.
+    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
     pub fn cancel(&self, cookie: Cookie) -> bool {
         let taken = self.queue.with(|state| {
             from_last(state, |state, node| {
@@ -80,6 +81,7 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any in which what is cancelled can be dropped.
+    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
     pub fn cancel_all(&self) -> usize {
         let below = Cookie::now();
         let mut count = 0;
@@ -107,6 +109,7 @@ impl AsyncDomain {
     /// returns whether there was one.
     ///
     /// The first, since the others may wait for it.
+    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
     pub(super) fn help(&self, scope: &Gathering) -> bool {
         let taken = self.queue.with(|state| {
             let mut next = state.pending.first();
@@ -136,6 +139,7 @@ impl AsyncDomain {
 
 /// Calls `f` for each node of the order, the one with the highest cookie first, until it returns
 /// something; it must not remove nodes.
+// Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
 fn from_last<R>(
     state: &mut State,
     mut f: impl FnMut(&mut State, NonNull<Node>) -> Option<R>,
@@ -159,6 +163,7 @@ enum Taken {
 }
 
 /// Dequeues a task; asks it to stop if it has begun.
+// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
 fn take(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<Taken> {
     // SAFETY: The caller found the node in the list, and holds the lock.
     unsafe {
@@ -171,6 +176,7 @@ fn take(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<
 }
 
 /// Dequeues a task, if it has not begun.
+// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
 fn dequeue(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<NonNull<Task>> {
     // SAFETY: The caller found the node in the list, and holds the lock.
     unsafe {
@@ -184,6 +190,7 @@ fn dequeue(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Opti
     }
 }
 
+// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
 fn discard(taken: Option<Taken>) -> bool {
     // SAFETY: It has just been taken back, and belongs to us.
     unsafe {

@@ -48,6 +48,7 @@ struct Boxed<B> {
 
 /// Allocates a task; gives the body back if there is no memory.
 #[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
 pub(super) fn alloc<B: Body>(body: B, flags: Flags) -> Result<NonNull<Task>, B> {
     match alloc_uninit::<B>(flags) {
         Ok(task) => {
@@ -61,6 +62,7 @@ pub(super) fn alloc<B: Body>(body: B, flags: Flags) -> Result<NonNull<Task>, B> 
 
 /// Allocates a task without its body.
 #[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
 pub(super) fn alloc_uninit<B: Body>(flags: Flags) -> Result<NonNull<Task>> {
     let task: *mut Boxed<B> = KBox::into_raw(KBox::<Boxed<B>>::new_uninit(flags)?).cast();
 
@@ -77,6 +79,7 @@ pub(super) fn alloc_uninit<B: Body>(flags: Flags) -> Result<NonNull<Task>> {
 ///
 /// `task` must come from [`alloc_uninit`] with this type, belong to the caller and have no body.
 #[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
 pub(super) unsafe fn put<B: Body>(task: NonNull<Task>, body: B) {
     // SAFETY: The task is the first field of such a box.
     unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.write(body) };
@@ -88,6 +91,7 @@ pub(super) unsafe fn put<B: Body>(task: NonNull<Task>, body: B) {
 ///
 /// `task` must be of this type.
 #[inline]
+// Tested by: nothing: what it returns is used like that of take.
 pub(super) unsafe fn body<B: Body>(task: NonNull<Task>) -> *mut B {
     // SAFETY: The task is the first field of such a box.
     unsafe { (&raw mut (*task.as_ptr().cast::<Boxed<B>>()).body).cast() }
@@ -99,6 +103,7 @@ pub(super) unsafe fn body<B: Body>(task: NonNull<Task>) -> *mut B {
 ///
 /// `task` must be of this type, and have a body, which it has no longer afterwards.
 #[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
 pub(super) unsafe fn take<B: Body>(task: NonNull<Task>) -> B {
     // SAFETY: The task is the first field of such a box.
     unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.assume_init_read() }
@@ -110,6 +115,7 @@ pub(super) unsafe fn take<B: Body>(task: NonNull<Task>) -> B {
 ///
 /// `task` must come from [`alloc`] or [`alloc_uninit`], and belong to the caller.
 #[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
 pub(super) unsafe fn free(task: NonNull<Task>) {
     // SAFETY: The memory comes from a `KBox`, which is `kmalloc()`ed; the task has no destructor.
     unsafe { ffi::kfree(task.as_ptr().cast()) };
@@ -128,6 +134,7 @@ impl<W: Work> Single<W> {
     /// # Safety
     ///
     /// `task` must have such a body, which it has no longer afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise.
         let Self(work) = unsafe { take(task) };
@@ -137,6 +144,7 @@ impl<W: Work> Single<W> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn discard(task: NonNull<Task>) {
         // SAFETY: By the caller's promise.
         drop(unsafe { take::<Self>(task) })
@@ -144,6 +152,7 @@ impl<W: Work> Single<W> {
 }
 
 // SAFETY: `run` or `discard` takes the body, whichever is called.
+// Tested by: kunit unfinished_tasks_hold_their_module, compile-fail closure_not_send.
 unsafe impl<W: Work> Body for Single<W> {
     const OPS: Ops = Ops {
         run: Self::run,
@@ -197,6 +206,7 @@ where
     /// # Safety
     ///
     /// `work` must not have been run.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     pub(super) unsafe fn into_parts(self) -> (W, R) {
         // SAFETY: By the caller's promise.
         let work = unsafe { self.work.new };
@@ -206,6 +216,7 @@ where
     /// # Safety
     ///
     /// `task` must have such a body, which has not been run.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise; a body is put back, which has been run.
         unsafe {
@@ -220,6 +231,7 @@ where
     /// # Safety
     ///
     /// `task` must have such a body, which has been run; it has none afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn retire(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise.
         let (done, retire) = unsafe {
@@ -232,6 +244,7 @@ where
     /// # Safety
     ///
     /// `task` must have such a body, which has not been run; it has none afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn discard(task: NonNull<Task>) {
         // SAFETY: By the caller's promise.
         drop(unsafe { take::<Self>(task).into_parts() })
@@ -239,6 +252,7 @@ where
 }
 
 // SAFETY: `run` changes the body, `retire` takes it afterwards, or `discard` takes it instead.
+// Tested by: kunit unfinished_tasks_hold_their_module, compile-fail closure_not_send.
 unsafe impl<W, R, T> Body for Ordered<W, R, T>
 where
     W: FnOnce(&Context<'_>) -> T + Send,

@@ -44,6 +44,7 @@ impl<'a> Context<'a> {
     }
 
     /// Calls `f` with the domain, unless the task has dropped it.
+    // Tested by: kunit either_part_can_drop_the_domain.
     pub(super) fn with_domain<R>(&self, f: impl FnOnce(&AsyncDomain) -> R) -> Option<R> {
         if self.run.is_innermost() {
             // SAFETY: No scope is open inside of the task.

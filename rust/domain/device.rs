@@ -106,6 +106,7 @@ impl DeviceDomain {
     ///
     /// Any, with `flags` that fit it.
     #[inline]
+    // Tested by: kunit unbinding_waits_for_the_tasks, kunit a_leaked_domain_does_not_outlive_the_binding.
     pub fn schedule<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>, &Device<Bound>) + Send + 'static,
@@ -147,6 +148,8 @@ impl Context<'_> {
     ///     Ok(())
     /// }
     /// ```
+    // Tested by: kunit tasks_of_other_kinds_have_the_device, kunit
+    //   a_task_that_drops_the_handle_is_waited_for_by_the_binding.
     pub fn device(&self) -> Option<&Device<Bound>> {
         let device = self.with_domain(|domain| domain.device)?;
 
@@ -182,12 +185,14 @@ struct WithDevice<F> {
 }
 
 // SAFETY: The device may be used by any thread.
+// Tested by: nothing: of its own: see closure.rs.
 unsafe impl<F: Send> Send for WithDevice<F> {}
 
 impl<F: FnOnce(&Context<'_>, &Device<Bound>) + Send> WithDevice<F> {
     /// # Safety
     ///
     /// `task` must have such a body, which it has no longer afterwards.
+    // Tested by: kunit unbinding_waits_for_the_tasks, kunit a_leaked_domain_does_not_outlive_the_binding.
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise. The device is bound until the task has finished, which is
         // after this function has returned.
@@ -200,6 +205,7 @@ impl<F: FnOnce(&Context<'_>, &Device<Bound>) + Send> WithDevice<F> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: kunit unbinding_waits_for_the_tasks, kunit a_leaked_domain_does_not_outlive_the_binding.
     unsafe fn discard(task: NonNull<Task>) {
         // SAFETY: By the caller's promise.
         drop(unsafe { closure::take::<Self>(task) })
@@ -207,6 +213,7 @@ impl<F: FnOnce(&Context<'_>, &Device<Bound>) + Send> WithDevice<F> {
 }
 
 // SAFETY: `run` or `discard` takes the closure, whichever is called.
+// Tested by: nothing: of its own: see closure.rs.
 unsafe impl<F: FnOnce(&Context<'_>, &Device<Bound>) + Send> Body for WithDevice<F> {
     const OPS: Ops = Ops {
         run: Self::run,

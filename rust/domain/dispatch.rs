@@ -98,6 +98,7 @@ impl State {
     /// The task must be prepared, and the one that was appended last to the order of `domain`, whose state
     /// this is. It belongs to the worker that begins with it from now on. `nid` must be a valid node, or none.
     #[inline]
+    // Tested by: mutant wake-during-poll-lost, model spawn-woken.
     pub(super) unsafe fn enqueue(&mut self, domain: &AsyncDomain, task: NonNull<Task>, nid: c_int) {
         // SAFETY: The task is the caller's until the lock is given back.
         unsafe { Task::set_nid(task, nid) };
@@ -115,6 +116,7 @@ impl State {
     }
 
     /// Puts a dispatcher on the workqueue, if there are queued tasks; the domain must have none there.
+    // Tested by: mutant begin-calls-no-dispatcher, model dispatcher-nodes.
     fn call_dispatcher(&mut self, domain: &AsyncDomain) {
         let Some(first) = self.first_queued() else {
             return;
@@ -139,6 +141,7 @@ impl State {
     /// The task must be queued, and `server` be one of this thread, whose stack node is in no list. It must
     /// stay until the task has finished.
     #[inline]
+    // Tested by: model future-dropped, model future-polled.
     unsafe fn begin(&mut self, task: NonNull<Task>, server: &Server) -> NonNull<Task> {
         // SAFETY: A queued task is valid, and its node in the list; the stack node stays by the caller's
         // promise.
@@ -162,6 +165,7 @@ impl State {
     ///
     /// As [`Self::begin`], for `server`; without one nothing is taken.
     #[inline(always)]
+    // Tested by: mutant begun-with-last, mutant finish-takes-last.
     pub(super) unsafe fn take_next(&mut self, server: Option<&Server>) -> Option<NonNull<Task>> {
         let server = server?;
 
@@ -186,6 +190,7 @@ impl State {
     /// # Safety
     ///
     /// The task must be queued in the order of `domain`, whose state this is.
+    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
     pub(super) unsafe fn dequeue(&mut self, domain: &AsyncDomain, task: NonNull<Task>) -> bool {
         if self.pending.queued() == 1 {
             if !Dispatcher::dismiss(self.dispatcher, domain) {
@@ -200,7 +205,9 @@ impl State {
 }
 
 // SAFETY: The item is static.
+// Tested by: mutant begun-with-last, model dispatcher-queue.
 unsafe impl ffi::WorkFunction for Dispatcher {
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in a `Dispatcher`, with which we have begun.
         let (dispatcher, domain, nid) = unsafe { Self::begun(work) };

@@ -56,6 +56,7 @@ pub(super) struct Dispatcher {
 
 // SAFETY: By the type invariant, the cells are touched by one thread at a time; taking a dispatcher out of
 // `FREE` acquires what giving it back released, and the workqueue orders queueing before running.
+// Tested by: mutant dispatcher-taken-without-acquire.
 unsafe impl Sync for Dispatcher {}
 
 pub(super) static TABLE: [Dispatcher; DISPATCHERS] = {
@@ -142,6 +143,7 @@ impl Dispatcher {
     /// Gives a dispatcher to the domain that has waited longest; returns whether there was one.
     #[cold]
     #[inline(never)]
+    // Tested by: mutant wanted-by-nobody, model dispatcher-wanted.
     fn hand_over(&'static self) -> bool {
         Waiting::locked(|waiting| {
             let Some(domain) = waiting.first() else {
@@ -186,6 +188,7 @@ impl Dispatcher {
     /// was given, or the domain out of those that wait; `false` if a worker has begun with the dispatcher.
     ///
     /// The domain's lock must be held.
+    // Tested by: mutant cancel-of-begun-dispatcher, model dispatcher-cancel-by-two.
     pub(super) fn dismiss(mut number: u32, domain: &AsyncDomain) -> bool {
         if number == WANTED {
             number = Waiting::locked(|waiting| {
@@ -210,6 +213,7 @@ impl Dispatcher {
 
     /// Puts a dispatcher that belongs to the caller on the workqueue, for a domain that has queued tasks, but
     /// no dispatcher there. The domain may be gone when this returns, unless its lock is held.
+    // Tested by: kunit thousands_of_resources_in_two_queues, compile-fail table_key_outlived.
     pub(super) fn queue(&'static self, domain: &AsyncDomain, nid: c_int) {
         // INVARIANT: It is ours, and not on the workqueue yet.
         self.domain.set(domain);
@@ -222,6 +226,7 @@ impl Dispatcher {
         }
     }
 
+    // Tested by: model dispatcher-free-list.
     pub(super) fn number(&'static self) -> u32 {
         // SAFETY: Both are in the table, which is one allocation.
         // CAST: The difference is less than the number of dispatchers.
@@ -233,6 +238,7 @@ impl Dispatcher {
     /// # Safety
     ///
     /// `work` must be the item of a dispatcher, which the caller, a worker, has begun with.
+    // Tested by: mutant dispatcher-given-back-early, model dispatcher-queue.
     pub(super) unsafe fn begun(
         work: *mut ffi::work_struct,
     ) -> (&'static Self, *const AsyncDomain, c_int) {
@@ -287,6 +293,7 @@ struct Waiting {
 }
 
 // SAFETY: By the type invariant, it is touched under its lock only.
+// Tested by: nothing.
 unsafe impl Sync for Waiting {}
 
 static WAITING: Waiting = Waiting {
@@ -296,6 +303,7 @@ static WAITING: Waiting = Waiting {
 
 impl Waiting {
     /// Runs `f` with the lock held and interrupts off: it is taken under the domains' locks.
+    // Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
     fn locked<R>(f: impl FnOnce(&Self) -> R) -> R {
         // SAFETY: The lock is a static one, which is given back below, by the same thread, last in, first
         // out.
@@ -328,6 +336,7 @@ impl Waiting {
     }
 
     /// Appends a domain that has a queued task and no dispatcher, and whose lock is held.
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     fn push(&self, domain: &AsyncDomain, nid: c_int) {
         let last = self.last.replace(domain);
 
@@ -343,6 +352,7 @@ impl Waiting {
     }
 
     /// Removes a domain, which must be in the list.
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     fn remove(&self, domain: &AsyncDomain) {
         let (prev, next) = (domain.waiter.prev.get(), domain.waiter.next.get());
 

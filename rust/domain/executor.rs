@@ -92,6 +92,7 @@ pub(super) struct Ops {
 }
 
 // SAFETY: It is not changed.
+// Tested by: nothing.
 unsafe impl Sync for Ops {}
 
 /// Where a spawned future is in its life. The other bits of [`Spawned::stage`] say which.
@@ -136,6 +137,7 @@ pub(super) struct Spawned {
     worker: WorkerId,
 }
 
+// Tested by: mutant wake-of-queued-unordered, model spawn-woken.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(
     |data| {
         // SAFETY: A waker is counted, and so the memory is there.
@@ -161,6 +163,8 @@ impl Spawned {
     /// # Safety
     ///
     /// `this` must be valid for writing, and the start of what the functions of `ops` expect.
+    // Tested by: kunit what_cannot_be_spawned_is_given_back, kunit
+    //   modules_stay_until_future_and_waker_are_gone.
     pub(super) unsafe fn init(this: *mut Self, ops: &'static Ops, place: c_int) {
         // SAFETY: `this` is valid for writing.
         unsafe {
@@ -182,6 +186,8 @@ impl Spawned {
     ///
     /// It must be initialised, with a future behind it that is `'static`. Unless this fails, it belongs
     /// to the executor from now on.
+    // Tested by: kunit what_cannot_be_spawned_is_given_back, kunit
+    //   modules_stay_until_future_and_waker_are_gone.
     pub(super) unsafe fn submit(this: NonNull<Self>, domain: &AsyncDomain) -> Result<Cookie> {
         let own = OwnRef::new()?;
         // SAFETY: It belongs to us until it is linked. Its module is running; the owner of the domain
@@ -206,6 +212,7 @@ impl Spawned {
     /// # Safety
     ///
     /// The caller must have set the stage to [`stage::QUEUED`].
+    // Tested by: mutant wake-during-poll-lost, model spawn-woken.
     unsafe fn enqueue(this: NonNull<Self>) {
         // SAFETY: The work item is not on the queue, since nobody else has set the stage. It stays
         // valid until its work function has seen it.
@@ -239,6 +246,7 @@ impl Spawned {
     }
 
     /// Sees to it that the future is polled; may be called in any context.
+    // Tested by: mutant wake-during-poll-lost, model spawn-woken.
     fn wake(&self) {
         let old = self.advance(|old| match old & stage::MASK {
             stage::IDLE => Some(old | stage::QUEUED),
@@ -259,6 +267,7 @@ impl Spawned {
     /// # Safety
     ///
     /// It must be in the order of its domain, whose lock must be held.
+    // Tested by: mutant cancelled-polled, model spawn-cancelled.
     pub(super) unsafe fn cancel(this: NonNull<Self>) -> bool {
         // SAFETY: What is in the order is valid.
         let header = unsafe { this.as_ref() };
@@ -285,6 +294,7 @@ impl Spawned {
     /// # Safety
     ///
     /// It must belong to the caller.
+    // Tested by: mutant cancelled-polled, model spawn-cancelled.
     pub(super) unsafe fn discard(this: NonNull<Self>) {
         // SAFETY: It is valid, and its node in the order of its domain unless that is null; it belongs
         // to us. In an interrupt, `Run` does not look at the thread.
@@ -304,6 +314,7 @@ impl Spawned {
     /// # Safety
     ///
     /// It must belong to the caller. If `attached`, it must be in the order of its domain.
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit modules_stay_until_future_and_waker_are_gone.
     unsafe fn finish(this: NonNull<Self>, attached: bool) {
         // SAFETY: The memory is valid until our reference is dropped. The domain is not used after the
         // node has left its order.
@@ -326,6 +337,7 @@ impl Spawned {
     /// # Safety
     ///
     /// The reference must be the caller's.
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit modules_stay_until_future_and_waker_are_gone.
     unsafe fn put(this: *const Self) {
         // SAFETY: The memory is valid while there is a reference, and ours alone if that was the last. The
         // work item is not on the queue: only a future that is not done is put there.
@@ -346,6 +358,7 @@ impl Spawned {
     /// # Safety
     ///
     /// There must be no reference any more.
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit modules_stay_until_future_and_waker_are_gone.
     unsafe fn free(this: *const Self) {
         // SAFETY: The memory comes from a `KBox`, and nothing in it has a destructor: the future is gone.
         // The reference is that on this module which `submit` has kept.
@@ -362,7 +375,9 @@ struct Leftover;
 
 #[cfg(CONFIG_PREEMPT_RT)]
 // SAFETY: `run` does not touch the work item after it has been freed.
+// Tested by: model spawn-woken, model spawn-cancelled.
 unsafe impl ffi::WorkFunction for Leftover {
+    // Tested by: model spawn-woken, model spawn-cancelled.
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in a `Spawned` that nobody has a reference on.
         unsafe {
@@ -373,7 +388,9 @@ unsafe impl ffi::WorkFunction for Leftover {
 }
 
 // SAFETY: `run` does not touch the work item after it has left the future to others.
+// Tested by: model spawn-woken, model spawn-cancelled.
 unsafe impl ffi::WorkFunction for Spawned {
+    // Tested by: model spawn-woken, model spawn-cancelled.
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in a `Spawned`.
         let this = unsafe {
@@ -477,6 +494,7 @@ impl Spawned {
     }
 
     /// The cookie of the spawned future that this wakes, if it is one.
+    // Tested by: kunit scopes_futures_and_cancelled_tasks_are_seen.
     pub(super) fn woken_by(waker: &Waker) -> Option<Cookie> {
         if !ptr::eq(waker.vtable(), &VTABLE) {
             return None;
@@ -492,6 +510,7 @@ impl Spawned {
 /// # Safety
 ///
 /// `node` must be valid.
+// Tested by: kunit tokens_and_unknown_cookies_are_left, kunit cancelled_futures_are_dropped_wherever_they_wait.
 pub(super) unsafe fn spawned_of(node: NonNull<Node>) -> Option<NonNull<Spawned>> {
     // By the layout of `Spawned`: the node is its first field.
     //

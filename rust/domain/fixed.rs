@@ -60,6 +60,7 @@ pub struct StaticDomain {
 
 // SAFETY: The domain is initialised by one thread under the registry's lock, and used through
 // shared references by those that have seen it ready. The owner is only compared and counted.
+// Tested by: kunit all_means_all_registered_domains, test foreign-driver.
 unsafe impl Sync for StaticDomain {}
 
 impl StaticDomain {
@@ -91,6 +92,7 @@ impl StaticDomain {
     /// A lock cannot be initialised at compile time where it may have a lockdep map, so it happens
     /// at the first use, which may be in any context.
     #[cold]
+    // Tested by: kunit all_means_all_registered_domains, test foreign-driver.
     fn init(&self) {
         registry::locked(|| {
             if self.ready.load(Acquire) {
@@ -118,6 +120,7 @@ impl Deref for StaticDomain {
     type Target = AsyncDomain;
 
     #[inline]
+    // Tested by: kunit all_means_all_registered_domains, test foreign-driver.
     fn deref(&self) -> &AsyncDomain {
         if !self.ready.load(Acquire) {
             self.init();
@@ -148,6 +151,7 @@ impl Deref for StaticDomain {
 /// # Ok::<(), Error>(())
 /// ```
 #[macro_export]
+// Tested by: compile-fail static_domain_by_hand.
 macro_rules! static_domain {
     ($(#[$attr:meta])* $vis:vis static $name:ident) => {
         $crate::static_domain!(@ [$(#[$attr])*] [$vis] $name false);

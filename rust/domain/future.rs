@@ -76,8 +76,10 @@ pub struct Wait<'a> {
 }
 
 // SAFETY: The poller is only used to count references, which any thread may do; the rest is `Send`.
+// Tested by: model future-dropped, model future-polled.
 unsafe impl Send for Wait<'_> {}
 // SAFETY: Nothing can be done through a shared reference.
+// Tested by: model future-dropped, model future-polled.
 unsafe impl Sync for Wait<'_> {}
 
 impl AsyncDomain {
@@ -147,6 +149,7 @@ impl Wait<'_> {
     /// # Safety
     ///
     /// `poller` must be null or a module that is running.
+    // Tested by: model future-dropped, model future-polled.
     unsafe fn begin(&mut self, poller: *mut ffi::module) -> Option<Result> {
         if self.cookie > Cookie::now() {
             return Some(Err(EINVAL));
@@ -174,6 +177,7 @@ impl Wait<'_> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: model future-dropped, model future-polled.
     unsafe fn poll_for(
         &mut self,
         poller: *mut ffi::module,
@@ -200,6 +204,7 @@ impl Future for Wait<'_> {
 
     // Inlined into the module that polls.
     #[inline(always)]
+    // Tested by: model future-dropped, model future-polled.
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result> {
         // SAFETY: The module is running: this is a part of its code.
         unsafe { self.get_mut().poll_for(ffi::this_module(), cx) }

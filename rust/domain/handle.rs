@@ -173,6 +173,7 @@ where
     /// # Safety
     ///
     /// `task` must have such a body, whose closure is there; it is gone afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise. The cell stays until the task is settled.
         let (func, cell) = unsafe {
@@ -195,6 +196,7 @@ where
     /// # Safety
     ///
     /// As above.
+    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
     unsafe fn discard(task: NonNull<Task>) {
         // SAFETY: By the caller's promise.
         unsafe { (&raw mut (*closure::body::<Self>(task)).func).drop_in_place() };
@@ -206,6 +208,7 @@ where
     /// # Safety
     ///
     /// `task` must have such a body, whose closure is gone; all of it is afterwards.
+    // Tested by: model done-value.
     unsafe fn settle(task: NonNull<Task>) {
         // SAFETY: By the caller's promise.
         let cell = unsafe { (&raw const (*closure::body::<Self>(task)).cell).read() };
@@ -220,6 +223,7 @@ where
 }
 
 // SAFETY: `run` or `discard` takes the closure, whichever is called, and `settle` then takes the cell.
+// Tested by: model done-value.
 unsafe impl<F, T> Body for Valued<F, T>
 where
     F: FnOnce(&Context<'_>) -> T + Send,
@@ -380,6 +384,7 @@ impl AsyncDomain {
 impl Placed<'_> {
     /// See [`AsyncDomain::schedule_with_handle`].
     #[inline]
+    // Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
     pub fn schedule_with_handle<F, T>(
         self,
         func: F,
@@ -419,6 +424,7 @@ impl Placed<'_> {
 
     /// See [`AsyncDomain::schedule_fallible`].
     #[inline]
+    // Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
     pub fn schedule_fallible<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) -> Result + Send + 'static,

@@ -28,6 +28,7 @@ impl Task {
     /// # Safety
     ///
     /// `this` must be valid, in the caller's memory, and stay so until it has been finished.
+    // Tested by: model future-dropped, model future-polled.
     pub(super) unsafe fn begin(this: NonNull<Self>, domain: &AsyncDomain) -> Result {
         // SAFETY: The task is valid by the caller's promise. Who has claimed it may link it.
         unsafe {
@@ -54,6 +55,7 @@ impl Task {
     /// # Safety
     ///
     /// `this` must be that of a token that is not used any more, and valid during the call.
+    // Tested by: model done-item-token.
     pub(super) unsafe fn finish_token(this: NonNull<Self>) {
         // SAFETY: The token is not used any more, so that the task is ours until its claim is given up, and its node
         // is in the order of the domain. What somebody else claims next has nothing of it left.

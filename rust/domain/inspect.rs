@@ -119,6 +119,7 @@ impl TaskView {
     /// # Safety
     ///
     /// `node` must be in the order of a domain, whose lock must be held.
+    // Tested by: kunit stages_before_a_worker_comes, kunit stages_of_an_ordered_task.
     unsafe fn of(node: NonNull<Node>, now: u32) -> Self {
         // SAFETY: Nodes in the list are valid, and what their flags say that they are in.
         unsafe {
@@ -151,6 +152,7 @@ impl TaskView {
         }
     }
 
+    // Tested by: kunit scopes_futures_and_cancelled_tasks_are_seen, test debugfs.
     fn task(&mut self, flags: &Node, task: &Task) {
         self.code = Code::Function(task.ops.run as usize);
         self.worker = task.worker.get();
@@ -219,6 +221,7 @@ pub(super) enum Who {
 }
 
 impl Who {
+    // Tested by: kunit stages_before_a_worker_comes, kunit stages_of_an_ordered_task.
     fn of(waiter: Waiter<'_>) -> Self {
         match waiter {
             Waiter::Thread(thread) => {
@@ -271,6 +274,7 @@ pub(super) struct Snapshot {
 }
 
 // SAFETY: The addresses are not followed.
+// Tested by: nothing.
 unsafe impl Send for Snapshot {}
 
 const MODULE_NAME: usize = 64;
@@ -310,6 +314,7 @@ impl Snapshot {
     }
 
     /// The registry's lock must be held, so that the domain's owner is there.
+    // Tested by: test debugfs.
     pub(super) fn look_at(&mut self, domain: &AsyncDomain) {
         self.owner = domain.owner();
         self.id = domain.queue.id();
@@ -325,6 +330,7 @@ impl Snapshot {
         domain.queue.with(|state| self.look_inside(state));
     }
 
+    // Tested by: kunit what_there_is_no_room_for_is_counted.
     fn look_inside(&mut self, state: &Locked<'_, State, AllBelow>) {
         self.closed = state.closed;
         self.visited = state.visitors > 0;

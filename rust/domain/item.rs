@@ -74,13 +74,16 @@ pub struct TaskHeader<T: ?Sized, const ID: u64 = 0> {
 }
 
 // SAFETY: The header is used by the domain under its lock, and by whoever claims it.
+// Tested by: mutant item-claimed-twice, kunit a_queued_item_is_handed_back.
 unsafe impl<T: ?Sized, const ID: u64> Send for TaskHeader<T, ID> {}
 // SAFETY: As above.
+// Tested by: mutant item-claimed-twice, kunit a_queued_item_is_handed_back.
 unsafe impl<T: ?Sized, const ID: u64> Sync for TaskHeader<T, ID> {}
 
 impl<T: TaskItem<ID>, const ID: u64> TaskHeader<T, ID> {
     /// Makes a header that is not queued.
     #[inline]
+    // Tested by: kunit an_item_has_several_headers_and_never_allocates, compile-fail item_header_by_hand.
     pub fn new() -> impl PinInit<Self> {
         let init = |slot: *mut Self| {
             // SAFETY: `slot` is valid for writing, and pinned from now on. The functions expect a
@@ -114,6 +117,7 @@ macro_rules! impl_has_task {
     ($(impl HasTask<Self $(, $id:tt)?> for $self:ty { self.$field:ident })*) => {$(
         // SAFETY: `OFFSET` is that of a field of `Self`, and this compiles only if the field is a header
         // for `Self`: a raw pointer to it is not coerced to one to anything else.
+        // Tested by: kunit an_item_has_several_headers_and_never_allocates, compile-fail item_header_by_hand.
         unsafe impl $crate::domain::HasTask<Self $(, $id)?> for $self {
             const OFFSET: usize = {
                 let _: fn(&Self) -> *const $crate::domain::TaskHeader<Self $(, $id)?> =
@@ -173,6 +177,7 @@ pub unsafe trait TaskPointer<const ID: u64>: Send + 'static {
 }
 
 // SAFETY: The item is valid as long as there is a reference, which `into_raw` keeps.
+// Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
 unsafe impl<T: HasTask<T, ID> + Send + Sync + 'static, const ID: u64> TaskPointer<ID> for Arc<T> {
     type Item = T;
 
@@ -180,6 +185,7 @@ unsafe impl<T: HasTask<T, ID> + Send + Sync + 'static, const ID: u64> TaskPointe
         Arc::into_raw(self)
     }
 
+    // Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
     unsafe fn from_raw(ptr: *const T) -> Self {
         // SAFETY: By the caller's promise.
         unsafe { Arc::from_raw(ptr) }
@@ -187,14 +193,17 @@ unsafe impl<T: HasTask<T, ID> + Send + Sync + 'static, const ID: u64> TaskPointe
 }
 
 // SAFETY: The item is valid as long as the box, which `into_raw` keeps; it stays pinned.
+// Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
 unsafe impl<T: HasTask<T, ID> + Send + 'static, const ID: u64> TaskPointer<ID> for Pin<KBox<T>> {
     type Item = T;
 
+    // Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
     fn into_raw(self) -> *const T {
         // SAFETY: The item is not moved.
         KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) })
     }
 
+    // Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
     unsafe fn from_raw(ptr: *const T) -> Self {
         // SAFETY: By the caller's promise. The item was pinned before.
         unsafe { Pin::new_unchecked(KBox::from_raw(ptr.cast_mut())) }
@@ -217,6 +226,7 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     /// # Safety
     ///
     /// `task` must be in an item that was submitted; its pointer is taken back.
+    // Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
     unsafe fn pointer(task: NonNull<Task>) -> T::Pointer {
         // SAFETY: By the caller's promise; the item's pointer was given up when it was submitted.
         unsafe { T::Pointer::from_raw(item_of::<T, ID>(task)) }
@@ -225,6 +235,7 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: mutant node-left-in-item, model domain-item.
     unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
         // SAFETY: By the caller's promise.
         T::run(unsafe { Self::pointer(task) }, context)
@@ -233,6 +244,7 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: mutant node-left-in-item, model domain-item.
     unsafe fn discard(task: NonNull<Task>) {
         // SAFETY: By the caller's promise.
         drop(unsafe { Self::pointer(task) })
@@ -245,6 +257,7 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
 ///
 /// `item` must be valid.
 #[inline]
+// Tested by: kunit an_item_has_several_headers_and_never_allocates, compile-fail item_header_by_hand.
 pub(super) unsafe fn header<T: HasTask<T, ID>, const ID: u64>(item: *const T) -> NonNull<Task> {
     // SAFETY: The header is at this offset of the item, by the contract of `HasTask`.
     unsafe { NonNull::new_unchecked(item.byte_add(T::OFFSET).cast::<Task>().cast_mut()) }
@@ -256,6 +269,7 @@ pub(super) unsafe fn header<T: HasTask<T, ID>, const ID: u64>(item: *const T) ->
 ///
 /// `task` must come from [`header`], with the same `T`.
 #[inline]
+// Tested by: kunit an_item_has_several_headers_and_never_allocates, compile-fail item_header_by_hand.
 pub(super) unsafe fn item_of<T: HasTask<T, ID>, const ID: u64>(task: NonNull<Task>) -> *const T {
     // SAFETY: The task is the header at this offset of an item, by the contract of `HasTask`.
     unsafe { task.as_ptr().byte_sub(T::OFFSET).cast::<T>() }
@@ -309,6 +323,7 @@ impl AsyncDomain {
 impl Placed<'_> {
     /// See [`AsyncDomain::submit`].
     #[inline]
+    // Tested by: mutant item-claimed-twice, model domain-item-again.
     pub fn submit<P, const ID: u64>(self, item: P) -> Result<Cookie, SubmitError<P>>
     where
         P: TaskPointer<ID>,

@@ -84,12 +84,14 @@ where
 
 // SAFETY: What the token owns may be sent, since `P` may; everything that it does is done under the lock of
 // its domain, or is the kernel's.
+// Tested by: compile-fail item_not_sync.
 unsafe impl<P: TaskPointer<ID>, const ID: u64> Send for ItemToken<P, ID> where
     P::Item: TaskItem<ID, Pointer = P>
 {
 }
 // SAFETY: A shared reference gives the cookie, which does not change, and a reference to the item, which
 // is `Sync`, as all of them are.
+// Tested by: compile-fail item_not_sync.
 unsafe impl<P: TaskPointer<ID>, const ID: u64> Sync for ItemToken<P, ID> where
     P::Item: TaskItem<ID, Pointer = P>
 {
@@ -110,6 +112,7 @@ impl AsyncDomain {
     ///
     /// Any.
     #[inline]
+    // Tested by: mutant item-token-claimed-twice, kunit an_item_is_in_flight_once_at_a_time.
     pub fn begin_item<P, const ID: u64>(&self, item: P) -> Result<ItemToken<P, ID>, SubmitError<P>>
     where
         P: TaskPointer<ID>,
@@ -141,6 +144,7 @@ where
     P::Item: TaskItem<ID, Pointer = P>,
 {
     /// The cookie of what is in flight.
+    // Tested by: kunit an_item_is_in_flight_once_at_a_time.
     pub fn cookie(&self) -> Cookie {
         // SAFETY: By the type invariant; the cookie does not change while the node is linked.
         unsafe { Node::cookie_of(&raw const (*self.task.as_ptr()).node) }
@@ -177,6 +181,7 @@ where
     /// }
     /// ```
     #[inline]
+    // Tested by: mutant item-token-not-unclaimed, kunit the_item_is_dropped_once_or_given_back.
     pub fn into_item(self) -> P {
         let this = ManuallyDrop::new(self);
 
@@ -196,6 +201,7 @@ where
     type Target = P::Item;
 
     #[inline]
+    // Tested by: kunit an_item_is_in_flight_once_at_a_time.
     fn deref(&self) -> &P::Item {
         // SAFETY: By the type invariant: the pointer keeps the item valid.
         unsafe { &*item_of::<P::Item, ID>(self.task) }
@@ -207,6 +213,7 @@ where
     P::Item: TaskItem<ID, Pointer = P>,
 {
     #[inline]
+    // Tested by: mutant item-token-not-unclaimed, kunit the_item_is_dropped_once_or_given_back.
     fn drop(&mut self) {
         #[cfg(CONFIG_PREEMPT_RT)]
         // SAFETY: By the type invariant; the token is being dropped.

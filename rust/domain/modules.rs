@@ -31,6 +31,7 @@ use kernel::{
 ///
 /// `module` must be valid.
 #[inline]
+// Tested by: kunit unfinished_tasks_hold_their_module, test failing-init.
 unsafe fn state(module: *mut ffi::module) -> ffi::module_state {
     // SAFETY: The module is valid by the caller's promise. Others store its state as a whole.
     unsafe { (&raw const (*module).state).read_volatile() }
@@ -49,6 +50,7 @@ impl ModuleRef {
     ///
     /// `module` must be null or valid.
     #[inline]
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     unsafe fn get(module: *mut ffi::module) -> Result<Self> {
         if module.is_null() {
             return Ok(Self::NONE);
@@ -68,6 +70,7 @@ impl ModuleRef {
     ///
     /// The reference must come from [`Self::get`], and be put once.
     #[inline]
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     unsafe fn put(self) {
         if !self.0.is_null() {
             // SAFETY: The module is valid since the reference is held.
@@ -83,6 +86,7 @@ impl ModuleRef {
 ///
 /// `submitter` must be null or a valid module.
 #[inline]
+// Tested by: kunit unfinished_tasks_hold_their_module, test failing-init.
 pub(super) unsafe fn is_held_by(domain: &AsyncDomain, submitter: *mut ffi::module) -> bool {
     submitter == domain.owner()
         && (submitter.is_null()
@@ -101,6 +105,7 @@ pub(super) struct ModuleRefs {
 }
 
 // SAFETY: A module's reference count may be changed by any thread.
+// Tested by: nothing.
 unsafe impl Send for ModuleRefs {}
 
 /// [`ModuleRefs`] that somebody else keeps, who knows the submitter.
@@ -121,6 +126,7 @@ impl KeptRefs {
     /// As there.
     #[cold]
     #[inline(never)]
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     pub(super) unsafe fn get(submitter: *mut ffi::module, domain: &AsyncDomain) -> Result<Self> {
         // SAFETY: By the caller's promise.
         Ok(unsafe { ModuleRefs::get(submitter, domain) }?.into_kept())
@@ -140,6 +146,7 @@ impl KeptRef {
     /// # Safety
     ///
     /// As [`ModuleRefs::get`].
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     pub(super) unsafe fn get(
         submitter: *mut ffi::module,
         running: *mut ffi::module,
@@ -185,6 +192,7 @@ impl ModuleRefs {
     ///
     /// `submitter` must be null or a valid module, which stays during the call.
     #[inline]
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     pub(super) unsafe fn get(submitter: *mut ffi::module, domain: &AsyncDomain) -> Result<Self> {
         let mut refs = Self::none();
 
@@ -197,6 +205,7 @@ impl ModuleRefs {
     }
 
     /// Takes a reference on the module that made a domain, which may be going at the same time.
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     fn get_owner(domain: &AsyncDomain) -> Result<ModuleRef> {
         // A module that goes is first taken out of its domains, and not freed before an RCU grace
         // period has passed after that.
@@ -258,6 +267,7 @@ impl ModuleRefs {
 
 impl Drop for ModuleRefs {
     #[inline]
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
     fn drop(&mut self) {
         // SAFETY: `get` has taken these references.
         unsafe {

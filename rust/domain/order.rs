@@ -62,6 +62,7 @@ pub(super) enum Next {
 /// to be retired: it belongs to the caller, who must see to that.
 #[must_use]
 #[inline(always)]
+// Tested by: mutant retiring-not-marked, mutant retired-when-ready.
 pub(super) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull<Task>> {
     if state.has_waiters() {
         let mut frontier = state.frontier();
@@ -87,6 +88,7 @@ pub(super) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull
 ///
 /// `node` must be in the order of `domain`, whose lock is held. It may be gone when `settle` returns.
 #[inline(always)]
+// Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
 unsafe fn leave(
     state: &mut Locked<'_, State, AllBelow>,
     node: *mut Node,
@@ -128,6 +130,7 @@ impl AsyncDomain {
     ///
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
+    // Tested by: mutant limit-ignored, mutant frontier-before-unlink.
     pub(super) unsafe fn link(
         &self,
         node: *mut Node,
@@ -153,6 +156,7 @@ impl AsyncDomain {
     /// # Safety
     ///
     /// As above, for each node that `next` gives.
+    // Tested by: mutant limit-ignored, mutant frontier-before-unlink.
     pub(super) unsafe fn link_all(
         &self,
         count: usize,
@@ -183,6 +187,7 @@ impl AsyncDomain {
     /// # Safety
     ///
     /// As above.
+    // Tested by: mutant limit-ignored, mutant frontier-before-unlink.
     pub(super) unsafe fn link_unlimited(&self, node: *mut Node) -> Result<Cookie> {
         self.queue.with(|state| {
             if state.closed {
@@ -206,6 +211,7 @@ impl AsyncDomain {
     /// `node` must be in this domain's order. It may be gone when `settle` returns, unless it is that of the `server`. If
     /// there is one, then it must be that of this thread, a worker; its stack node may be `node`, or be in no list.
     #[inline]
+    // Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
     pub(super) unsafe fn finish(
         &self,
         node: *mut Node,
@@ -229,6 +235,7 @@ impl AsyncDomain {
     ///
     /// As above.
     #[inline]
+    // Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
     pub(super) unsafe fn finish_elsewhere(&self, node: *mut Node, settle: impl FnOnce()) {
         // SAFETY: By the caller's promise. The task that is to be retired belongs to us, and was
         // left by its worker when it became ready.
@@ -245,6 +252,7 @@ impl AsyncDomain {
     /// # Safety
     ///
     /// The task must be in this domain's order, and belong to the caller; `server` as above.
+    // Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
     pub(super) unsafe fn ready(&self, task: NonNull<Task>, server: Option<&Server>) -> Next {
         let node: NonNull<Node> = task.cast();
 
@@ -271,6 +279,7 @@ impl AsyncDomain {
     /// `old` must be in this domain's order, `new` that of a valid stack node, in no list, and stay where it is
     /// until it has been removed.
     #[inline]
+    // Tested by: mutant node-left-in-item, mutant stack-node-shares-nothing.
     pub(super) unsafe fn replace(&self, old: *mut Node, new: *mut Node) {
         self.queue.with(|state| {
             // SAFETY: By the caller's promise.
@@ -301,6 +310,7 @@ impl State {
 
     /// Takes the domain's reference on its owner, unless it has it.
     #[inline]
+    // Tested by: mutant domain-holds-no-owner, mutant owner-put-early.
     fn hold(&self, owner: *mut ffi::module) -> Result {
         // SAFETY: The owner is null or valid.
         if self.shared == 0 && !unsafe { ffi::try_module_get(owner) } {
@@ -316,6 +326,7 @@ impl State {
     ///
     /// `node` must be valid and leave the order.
     #[inline]
+    // Tested by: mutant domain-holds-no-owner, mutant owner-put-early.
     unsafe fn release(&mut self, node: *mut Node) -> bool {
         // SAFETY: By the caller's promise.
         if !unsafe { (*node).has(flag::SHARED) } {
@@ -331,6 +342,7 @@ impl State {
     /// # Safety
     ///
     /// `node` must be in the order.
+    // Tested by: mutant domain-holds-no-owner, mutant owner-put-early.
     pub(super) unsafe fn detach(&mut self, node: *mut Node, owner: *mut ffi::module) {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -350,6 +362,7 @@ impl State {
     ///
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
+    // Tested by: mutant limit-ignored, mutant frontier-before-unlink.
     pub(super) unsafe fn append(&mut self, domain: &AsyncDomain, node: *mut Node) -> Cookie {
         let cookie = Cookie::take();
 

@@ -47,6 +47,7 @@ pub(super) fn wait(wait: impl FnMut(WaitMode) -> Result, report: impl FnMut(u32)
 
 /// The first report comes after so many jiffies, and the next ones when it has been twice as long each time:
 /// also the kernel's detector of hung tasks, which looks for threads that have not run, notices in the end.
+// Tested by: test overdue.
 fn wait_from(
     first: Jiffies,
     mut wait: impl FnMut(WaitMode) -> Result,
@@ -85,6 +86,7 @@ pub(super) fn report(domain: &AsyncDomain, what: &str, seconds: u32) {
 }
 
 /// The same for all domains that a module has made, which goes.
+// Tested by: test overdue.
 pub(super) fn report_module(module: *mut ffi::module, seconds: u32) {
     // SAFETY: The module is not freed before its notifiers return.
     let (name, refs) = unsafe {
@@ -113,6 +115,7 @@ pub(super) fn report_module(module: *mut ffi::module, seconds: u32) {
     }
 }
 
+// Tested by: test overdue.
 fn print(domain: &Snapshot, what: &str, seconds: u32) {
     pr_warn!(
         "thread {} has waited for {} s for domain \"{}\" of {}, {}; {} unfinished:\n",

@@ -24,6 +24,7 @@ impl OwnRef {
     /// Takes a reference; may be called in any context. Fails with `ESHUTDOWN` if this module is being
     /// unloaded.
     #[inline(never)]
+    // Tested by: kunit modules_stay_until_future_and_waker_are_gone.
     pub(super) fn new() -> Result<Self> {
         // SAFETY: It is this module, which is running.
         if unsafe { ffi::try_module_get(own_module()) } {
@@ -47,6 +48,7 @@ impl Drop for OwnRef {
     // What is left to be done when the reference is dropped, such as to return from here, is done in
     // this module: see `LastSteps`.
     #[inline(never)]
+    // Tested by: kunit modules_stay_until_future_and_waker_are_gone.
     fn drop(&mut self) {
         // SAFETY: The reference was taken by `new`.
         unsafe { ffi::module_put(own_module()) };
@@ -64,6 +66,7 @@ impl LastSteps {
 }
 
 impl Drop for LastSteps {
+    // Tested by: kunit modules_stay_until_future_and_waker_are_gone.
     fn drop(&mut self) {
         // They do not sleep any more: when each thread has slept or been in user space once, and each
         // interrupt has been left, then they are out. This is how the kernel frees trampolines. (Where it has

@@ -78,6 +78,7 @@ impl OwnedDomain {
     /// Any, with `flags` that fit it.
     // Inlined into the module that makes the domain.
     #[inline(always)]
+    // Tested by: nothing: ; every boot runs it.
     pub fn new(
         name: &'static CStr,
         keys: [Pin<&'static LockClassKey>; 2],
@@ -94,6 +95,7 @@ impl OwnedDomain {
     ///
     /// `owner` must be null or the module that makes the domain.
     #[inline(never)]
+    // Tested by: kunit memory_that_is_freed_without_being_dropped_leaks_the_domain.
     unsafe fn new_in(
         name: &'static CStr,
         keys: [Pin<&'static LockClassKey>; 2],

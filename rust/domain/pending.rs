@@ -88,6 +88,7 @@ impl Node {
     ///
     /// `node` must be valid, and stay in its list.
     #[inline]
+    // Tested by: kunit what_runs_is_asked_to_stop, test kcsan.
     pub(super) unsafe fn cookie_of(node: *const Self) -> Cookie {
         // SAFETY: The caller promises that the node is valid. The cookie does not change.
         unsafe { (&raw const (*node).cookie).read() }
@@ -141,6 +142,7 @@ impl Node {
     ///
     /// `node` must be valid. Its neighbours may be changing.
     #[inline]
+    // Tested by: kunit what_runs_is_asked_to_stop, test kcsan.
     pub(super) unsafe fn is_stopped(node: *const Self) -> bool {
         // SAFETY: By the caller's promise.
         unsafe { (*node).stop.load(Relaxed) }
@@ -163,6 +165,7 @@ pub(super) struct Pending {
 }
 
 // SAFETY: The list is a set of pointers, which may be followed by whoever owns the list.
+// Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
 unsafe impl Send for Pending {}
 
 impl Pending {
@@ -185,6 +188,7 @@ impl Pending {
 
     /// The lowest cookie in the list.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) fn lowest(&self) -> Option<Cookie> {
         // SAFETY: By the type invariant `first` is null or a valid node.
         unsafe { self.first.as_ref() }.map(Node::cookie)
@@ -202,6 +206,7 @@ impl Pending {
     ///
     /// `node` must be in this list.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) unsafe fn after(&self, node: NonNull<Node>) -> Option<NonNull<Node>> {
         // SAFETY: By the type invariant all nodes in the list are valid.
         NonNull::new(unsafe { (*node.as_ptr()).next })
@@ -213,6 +218,7 @@ impl Pending {
     ///
     /// As above.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) unsafe fn before(&self, node: NonNull<Node>) -> Option<NonNull<Node>> {
         // SAFETY: As above.
         NonNull::new(unsafe { (*node.as_ptr()).prev })
@@ -224,6 +230,7 @@ impl Pending {
     ///
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) unsafe fn push(&mut self, node: *mut Node, cookie: Cookie) {
         // SAFETY: `node` is valid by the caller's promise, `last` by the type invariant.
         // INVARIANT: The caller promises that the node stays, and that its cookie is the highest.
@@ -245,6 +252,7 @@ impl Pending {
 
     /// Queues the node that was appended last.
     #[inline]
+    // Tested by: mutant queue-ends-at-gap.
     pub(super) fn queue_last(&mut self) {
         // SAFETY: By the type invariant `last` is null or a valid node.
         if let Some(last) = unsafe { self.last.as_ref() } {
@@ -274,6 +282,7 @@ impl Pending {
     ///
     /// `node` must be in this list, and queued.
     #[inline]
+    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
     pub(super) unsafe fn dequeue(&mut self, node: NonNull<Node>) {
         // SAFETY: Nodes in the list are valid.
         // INVARIANT: All queued nodes come after the first one of them.
@@ -297,6 +306,7 @@ impl Pending {
     ///
     /// `node` must be in this list, and not queued.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) unsafe fn remove(&mut self, node: *mut Node) -> bool {
         // SAFETY: The node is in the list, and so it and its neighbours are valid by the type
         // invariant.
@@ -327,6 +337,7 @@ impl Pending {
     /// `old` must be in this list, and not queued, `new` that of a valid stack node, in no list, and stay
     /// where it is until it has been removed.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) unsafe fn replace(&mut self, old: *mut Node, new: *mut Node) {
         // SAFETY: Both are valid, as are the neighbours of the one in the list.
         // INVARIANT: The new node takes the place and the cookie of the old one.
@@ -382,6 +393,7 @@ impl Chain {
     /// # Safety
     ///
     /// `node` must be valid and in no list, and stay so until it is popped.
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(super) unsafe fn push(&mut self, node: *mut Node) {
         // SAFETY: The node is valid by the caller's promise, and so are those pushed before.
         unsafe {
@@ -397,6 +409,7 @@ impl Chain {
     }
 
     /// All nodes, in their order.
+    // Tested by: kunit all_are_run_in_the_order_of_the_vector.
     pub(super) fn iter(&self) -> impl Iterator<Item = NonNull<Node>> + '_ {
         core::iter::successors(NonNull::new(self.first), |node| {
             // SAFETY: Nodes in the chain are valid, by the promise of who pushed them.
@@ -405,6 +418,7 @@ impl Chain {
     }
 
     /// Takes the first node.
+    // Tested by: kunit all_are_run_in_the_order_of_the_vector.
     pub(super) fn pop(&mut self) -> Option<NonNull<Node>> {
         let node = NonNull::new(self.first)?;
 

@@ -73,6 +73,7 @@ impl AsyncDomain {
 
     /// Tasks that are submitted through this run on the NUMA node of a device, if it has one (C's
     /// `async_schedule_dev_domain()`).
+    // Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
     pub fn near(&self, device: &Device) -> Placed<'_> {
         // SAFETY: The device is valid. `Device` is a transparent wrapper.
         let node = unsafe { ffi::dev_to_node(core::ptr::from_ref(device).cast_mut().cast()) };

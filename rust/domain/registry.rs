@@ -69,6 +69,7 @@ impl Links {
 struct First(UnsafeCell<*const AsyncDomain>);
 
 // SAFETY: It is only touched under the registry's lock.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 unsafe impl Sync for First {}
 
 static FIRST: First = First(UnsafeCell::new(ptr::null()));
@@ -77,6 +78,7 @@ static FIRST: First = First(UnsafeCell::new(ptr::null()));
 static LAST_NUMBER: Atomic<u64> = Atomic::new(0);
 
 /// Runs `f` with the registry's lock held and interrupts off.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 pub(super) fn locked<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The lock is a static one. It is given back below, by the same thread, last in, first
     // out.
@@ -93,6 +95,7 @@ pub(super) fn locked<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// The registry's lock must be held as long as the iterator is used, and the domains not be used
 /// longer unless they are visited.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 unsafe fn domains() -> impl Iterator<Item = &'static AsyncDomain> {
     // SAFETY: The lock is held, and domains in the list are valid.
     core::iter::successors(unsafe { (*FIRST.0.get()).as_ref() }, |domain| unsafe {
@@ -105,6 +108,7 @@ unsafe fn domains() -> impl Iterator<Item = &'static AsyncDomain> {
 /// # Safety
 ///
 /// The registry's lock must be held, and the domain be pinned, and not have been entered.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 pub(super) unsafe fn enter(domain: &AsyncDomain) {
     // SAFETY: The lock is held. Domains in the list are valid: they are taken out before they are
     // gone.
@@ -126,6 +130,7 @@ pub(super) unsafe fn enter(domain: &AsyncDomain) {
 
 /// Calls `f`, with the registry's lock held, with the registered domain that has the lowest number from
 /// this one on, and with its number. `None` if there is no such domain.
+// Tested by: kunit domains_are_found_by_number_while_they_are_there, test debugfs.
 pub(super) fn with_next<R>(from: u64, f: impl FnOnce(u64, &AsyncDomain) -> R) -> Option<R> {
     locked(|| {
         // SAFETY: The lock is held, under which numbers are given, and while which domains in the list
@@ -144,6 +149,7 @@ pub(super) fn with_next<R>(from: u64, f: impl FnOnce(u64, &AsyncDomain) -> R) ->
 /// # Safety
 ///
 /// The registry's lock must be held.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 unsafe fn unlink(domain: &AsyncDomain) {
     // SAFETY: The lock is held, and the domain's neighbours in the list are valid.
     unsafe {
@@ -164,6 +170,7 @@ unsafe fn unlink(domain: &AsyncDomain) {
 
 /// Takes a domain that is being dropped, and has no task left, out of the registry; waits for its
 /// visitors.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 pub(super) fn leave(domain: &AsyncDomain) {
     while !locked(|| {
         // A visitor comes with the registry's lock held. Without one now, and none after we have
@@ -191,6 +198,7 @@ pub(super) fn leave(domain: &AsyncDomain) {
 /// # Context
 ///
 /// Process context; may sleep.
+// Tested by: kunit a_visited_domain_is_not_dropped.
 pub fn synchronize_all() -> Result {
     if locked(|| {
         // SAFETY: The registry's lock is held.
@@ -210,6 +218,7 @@ fn visit(mut domains: impl Iterator<Item = &'static AsyncDomain>) -> Option<&'st
 }
 
 /// Waits for each registered domain in turn; returns whether there was anything to wait for.
+// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 fn visit_all() -> Result<bool> {
     let mut waited = false;
     // SAFETY: The lock is held, and the domain is visited.
@@ -240,6 +249,7 @@ fn visit_all() -> Result<bool> {
 
 /// Closes the domains that a module has made, which goes, and takes those out of the registry that nobody
 /// uses; returns whether that is all of them.
+// Tested by: mutant disowned-keeps-classes, kunit a_disowned_domain_has_nothing_of_its_maker.
 pub(super) fn disown(module: *mut ffi::module) -> bool {
     // A domain is not touched without the lock, since its holder may drop it.
     locked(|| {

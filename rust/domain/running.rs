@@ -106,6 +106,7 @@ struct Slot {
 
 // SAFETY: By the type invariant, `innermost` is only touched by one thread at a time; taking a slot
 // acquires what giving it back released.
+// Tested by: kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 unsafe impl Sync for Slot {}
 
 static TABLE: [Slot; SLOTS] = [const {
@@ -126,6 +127,7 @@ struct Spill {
 }
 
 // SAFETY: By the type invariant.
+// Tested by: kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 unsafe impl Sync for Spill {}
 
 static SPILL: Spill = Spill {
@@ -135,6 +137,7 @@ static SPILL: Spill = Spill {
 
 /// Runs `f` with the lock of the list held and interrupts off: it is taken under domains' locks, and by
 /// a thread that dies.
+// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn spill<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The lock is a static one, which is given back below, last in, first out.
     let flags = unsafe { ffi::spill_lock() };
@@ -154,6 +157,7 @@ fn slots(thread: *mut ffi::task_struct) -> impl Iterator<Item = &'static Slot> {
 }
 
 /// Returns the slot of the current thread, if it has one.
+// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn find() -> Option<&'static Slot> {
     // SAFETY: It may always be called.
     let thread = unsafe { ffi::get_current() };
@@ -162,6 +166,7 @@ fn find() -> Option<&'static Slot> {
 }
 
 /// Returns the innermost task of the current thread.
+// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn innermost() -> *const Run {
     // SAFETY: It may always be called.
     if !unsafe { ffi::in_task() } {
@@ -193,6 +198,7 @@ fn innermost() -> *const Run {
 }
 
 /// Takes out of the list for what `f` returns `true`.
+// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn unspill(f: impl Fn(*const Run, &Links) -> bool) {
     spill(|| {
         let mut link = SPILL.first.get();
@@ -231,6 +237,8 @@ impl Worker {
     ///
     /// The thread must be in process context, not inside a task, and not be another worker.
     #[inline]
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
+    //   scopes_nest_in_tasks_of_the_same_domain.
     pub(super) unsafe fn new() -> Self {
         // SAFETY: It may always be called.
         let thread = unsafe { ffi::get_current() };
@@ -261,6 +269,8 @@ impl Worker {
     /// until the task is finished or [detached](Run::detach). `opener` must be null, or the scope that
     /// the task belongs to.
     #[inline]
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
+    //   scopes_nest_in_tasks_of_the_same_domain.
     pub(super) unsafe fn enter(
         &self,
         domain: *const AsyncDomain,
@@ -290,6 +300,8 @@ impl Run {
     /// # Safety
     ///
     /// As [`Worker::enter`].
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
+    //   scopes_nest_in_tasks_of_the_same_domain.
     pub(super) unsafe fn enter_nested(
         domain: *const AsyncDomain,
         node: *mut Node,
@@ -343,6 +355,7 @@ impl Run {
         }
     }
 
+    // Tested by: test debugfs.
     fn open(&self) -> Option<Worker> {
         // SAFETY: It may always be called.
         if !unsafe { ffi::in_task() } {
@@ -354,6 +367,7 @@ impl Run {
         worker
     }
 
+    // Tested by: kunit a_thread_that_dies_gives_its_slot_back.
     fn close(&self, worker: Option<Worker>) {
         // SAFETY: It may always be called.
         if unsafe { ffi::in_task() } {
@@ -364,6 +378,7 @@ impl Run {
 
     /// The slot for a new innermost of the current thread: its own. A thread that is inside of nothing,
     /// and is no worker, takes one until the second value is dropped.
+    // Tested by: kunit a_thread_that_dies_gives_its_slot_back.
     fn slot(&self) -> (Option<&'static Slot>, Option<Worker>) {
         match find() {
             None if self.outer.is_null() => {
@@ -381,6 +396,8 @@ impl Run {
     /// `node` must be valid, and in the order of `domain`, unless that is null; `outer` and `opener` be
     /// null or stay valid.
     #[inline]
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
+    //   scopes_nest_in_tasks_of_the_same_domain.
     unsafe fn new(
         domain: *const AsyncDomain,
         node: *mut Node,
@@ -406,6 +423,8 @@ impl Run {
     ///
     /// `outer` must be the innermost of the current thread, and `slot` its slot, if it has one.
     #[inline]
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
+    //   scopes_nest_in_tasks_of_the_same_domain.
     unsafe fn enter_at(&self, slot: Option<&'static Slot>, f: impl FnOnce(&Run)) -> bool {
         // SAFETY: By the caller's promise.
         unsafe { self.push(slot) };
@@ -421,6 +440,7 @@ impl Run {
     ///
     /// As [`Self::enter_at`]. It must be popped before it is gone.
     #[inline]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     unsafe fn push(&self, slot: Option<&'static Slot>) {
         match slot {
             // INVARIANT: The slot is ours, and this is valid until it is popped.
@@ -434,6 +454,7 @@ impl Run {
     ///
     /// This must be the innermost of the current thread, and `slot` its slot, if it has one.
     #[inline]
+    // Tested by: kunit all_are_run_in_the_order_of_the_vector.
     unsafe fn pop(&self, slot: Option<&'static Slot>) {
         match slot {
             // SAFETY: The slot is ours.
@@ -444,6 +465,8 @@ impl Run {
 
     /// Puts this into the list, in front of what it is nested in.
     #[cold]
+    // Tested by: mutant drain-of-own-domain-hangs, kunit
+    //   a_thread_knows_its_tasks_when_there_are_more_than_slots.
     fn spill(&self) {
         // SAFETY: It may always be called.
         let thread = unsafe { ffi::get_current() };
@@ -494,6 +517,7 @@ impl Run {
     /// Tasks of a scope that is open inside of this may drop the domain, in other threads. There must be
     /// none while it is used, or the registry's lock be held: a domain that is dropped takes it afterwards.
     #[inline]
+    // Tested by: kunit a_task_can_drop_its_own_domain, kunit what_runs_is_asked_to_stop.
     pub(super) unsafe fn domain(&self) -> Option<&AsyncDomain> {
         // SAFETY: By the type invariant the pointer is null or valid: a domain is not dropped
         // before its tasks are finished or detached.
@@ -508,6 +532,7 @@ impl Run {
 
     /// Whether somebody wants the task to stop.
     #[inline]
+    // Tested by: kunit a_task_can_drop_its_own_domain, kunit what_runs_is_asked_to_stop.
     pub(super) fn should_stop(&self) -> bool {
         // SAFETY: The node is valid until the task has finished. A task that has dropped its domain
         // cannot be stopped.
@@ -516,6 +541,8 @@ impl Run {
 
     /// Calls `f` for each task and scope that the current thread is inside of, innermost first, until it
     /// returns `true`; returns whether it did. What the openers of scopes are inside of, comes last.
+    // Tested by: mutant drain-of-own-domain-hangs, kunit
+    //   a_thread_knows_its_tasks_when_there_are_more_than_slots.
     pub(super) fn any(mut f: impl FnMut(&Run) -> bool) -> bool {
         let mut run = innermost();
         let mut opener: *const Self = ptr::null();
@@ -547,6 +574,7 @@ impl Run {
     }
 
     /// Like [`Self::any`], without what the openers of scopes are inside of in other threads.
+    // Tested by: test dying-threads.
     fn any_here(mut f: impl FnMut(&Run) -> bool) -> bool {
         let mut run = innermost();
 
@@ -598,6 +626,7 @@ impl Run {
 pub(crate) struct Death;
 
 impl ffi::ThreadDies for Death {
+    // Tested by: test dying-threads.
     fn dies() {
         Run::any_here(|run| {
             if run.node.is_null() {
@@ -614,12 +643,14 @@ impl ffi::ThreadDies for Death {
 }
 
 /// Brings down the machine, after an oops, where another one would have it hang.
+// Tested by: test dying-threads.
 fn die(reason: &CStr) -> ! {
     // SAFETY: The reason is a string.
     unsafe { ffi::panic(reason.as_char_ptr()) }
 }
 
 /// Gives back what the current thread has in the table or the list.
+// Tested by: kunit a_thread_that_dies_gives_its_slot_back, test dying-threads.
 fn forget_current() {
     // SAFETY: It may always be called.
     let (thread, in_task) = unsafe { (ffi::get_current(), ffi::in_task()) };

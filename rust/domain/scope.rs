@@ -49,6 +49,7 @@ pub(super) struct Gathering {
 
 // SAFETY: The count is under the queue's lock; the module is compared, and not used; the others do not
 // change. Whoever has a reference is in the frame, or a task which the frame waits for.
+// Tested by: kunit tasks_submit_into_their_scope.
 unsafe impl Sync for Gathering {}
 
 /// Waits until the last task has left.
@@ -70,6 +71,7 @@ impl Gathering {
     /// # Safety
     ///
     /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
+    // Tested by: test unload.
     unsafe fn init(this: *mut Self, module: *mut ffi::module, owner: Result, opener: *const Run) {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -87,6 +89,7 @@ impl Gathering {
     }
 
     /// Runs `f` with a gathering on the stack, and waits until it is empty again.
+    // Tested by: mutant scope-does-not-wait, kunit tasks_borrow_from_the_caller.
     fn with<R>(domain: &AsyncDomain, module: *mut ffi::module, f: impl FnOnce(&Self) -> R) -> R {
         let owner = ModuleRefs::get_other_owner(domain, module);
         let mut memory = MaybeUninit::<Self>::uninit();
@@ -122,6 +125,7 @@ impl Gathering {
     /// # Safety
     ///
     /// `submitter` must be null or a valid module, which stays during the call.
+    // Tested by: mutant domain-holds-no-owner, mutant owner-put-early.
     pub(super) unsafe fn hold(&self, submitter: *mut ffi::module) -> Result<KeptRef> {
         self.owner?;
         // SAFETY: The submitter is null or valid by the caller's promise.
@@ -204,6 +208,7 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// Any, with `flags` that fit it.
     #[inline]
+    // Tested by: mutant scope-does-not-wait, kunit tasks_borrow_from_the_caller.
     pub fn schedule<F>(&'scope self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) + Send + 'scope,

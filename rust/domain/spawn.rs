@@ -42,6 +42,7 @@ impl<F: Future<Output = ()> + Send> Boxed<F> {
     ///
     /// The header must be that of such a future, which belongs to the caller. If this returns `true`,
     /// it is gone.
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit what_cannot_be_spawned_is_given_back.
     unsafe fn poll(header: NonNull<Spawned>, cx: &mut task::Context<'_>) -> bool {
         // SAFETY: By the caller's promise. The future stays where it is until it is dropped.
         unsafe {
@@ -58,6 +59,7 @@ impl<F: Future<Output = ()> + Send> Boxed<F> {
     /// # Safety
     ///
     /// As above; it is gone afterwards.
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit what_cannot_be_spawned_is_given_back.
     unsafe fn discard(header: NonNull<Spawned>) {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -127,6 +129,7 @@ impl AsyncDomain {
 impl Placed<'_> {
     /// See [`AsyncDomain::spawn`].
     #[inline]
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit what_cannot_be_spawned_is_given_back.
     pub fn spawn<F>(self, future: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: Future<Output = ()> + Send + 'static,

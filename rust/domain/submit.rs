@@ -176,6 +176,7 @@ impl AsyncDomain {
     ///
     /// Any, with `flags` that fit it.
     #[inline(always)]
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit submission_with_interrupts_off.
     pub fn begin(&self, flags: Flags) -> Result<Token> {
         // SAFETY: The calling module is valid, since its code is running.
         unsafe { Token::begin(self, flags, ffi::this_module(), ffi::here()) }
@@ -183,6 +184,7 @@ impl AsyncDomain {
 
     /// Runs a function in the caller's context, with a cookie of its own; fails with `error` in an
     /// interrupt.
+    // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit submission_with_interrupts_off.
     fn run_here(&self, error: Error, func: &mut dyn FnMut(&Context<'_>)) -> Result<Cookie> {
         // SAFETY: It may always be called.
         if !unsafe { ffi::in_task() } {
@@ -218,6 +220,7 @@ impl AsyncDomain {
 impl Placed<'_> {
     /// See [`AsyncDomain::schedule`].
     #[inline]
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
     pub fn schedule<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&Context<'_>) + Send + 'static,
@@ -229,6 +232,7 @@ impl Placed<'_> {
 
     /// See [`AsyncDomain::schedule_ordered`].
     #[inline]
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
     pub fn schedule_ordered<W, R, T>(
         self,
         work: W,
@@ -252,6 +256,7 @@ impl Placed<'_> {
     ///
     /// As below.
     #[inline]
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
     pub(super) unsafe fn submit_work<W: Work>(
         self,
         work: W,
@@ -269,6 +274,7 @@ impl Placed<'_> {
     ///
     /// The body must be `'static`, or outlive the scope, which must outlive the task.
     #[inline]
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
     pub(super) unsafe fn submit_body<B: Body>(
         self,
         body: B,
@@ -298,6 +304,7 @@ impl Placed<'_> {
     ///
     /// The task must be initialised, claimed if it is in the caller's memory, and not have been
     /// submitted. What it borrows must outlive the scope, which must be null or outlive the task.
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
     pub(super) unsafe fn submit_task(
         self,
         task: ptr::NonNull<Task>,

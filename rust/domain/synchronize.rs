@@ -142,6 +142,7 @@ impl AsyncDomain {
     }
 
     /// Tells lockdep that the caller waits for the domain's tasks.
+    // Tested by: kunit a_task_can_drop_its_own_domain, test context-errors.
     pub(super) fn lockdep_drain(&self) {
         if cfg!(CONFIG_LOCKDEP) {
             // The class stays for as long: see `AsyncDomain::disown`.
@@ -161,6 +162,7 @@ impl AsyncDomain {
     ///
     /// `this` must be valid when this is called; it need not be when `f` returns.
     #[inline]
+    // Tested by: kunit a_task_can_drop_its_own_domain, test context-errors.
     pub(super) unsafe fn lockdep_task<R>(this: *const Self, f: impl FnOnce() -> R) -> R {
         if cfg!(CONFIG_LOCKDEP) {
             // A copy, since the task may drop the domain.

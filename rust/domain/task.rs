@@ -88,6 +88,7 @@ pub(super) struct Ops {
 }
 
 // SAFETY: It is not changed.
+// Tested by: nothing.
 unsafe impl Sync for Ops {}
 
 /// For whom a task works, and what is told when it has finished.
@@ -109,6 +110,8 @@ impl For {
     ///
     /// [`Task::prepare`] must have said so of a task with that module; it is taken over once.
     #[inline]
+    // Tested by: kunit unfinished_tasks_hold_their_module, kunit
+    //   tasks_of_another_module_than_the_frame_hold_it.
     unsafe fn into_refs(self, submitter: *mut ffi::module) -> ModuleRefs {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -193,6 +196,7 @@ impl Task {
     /// # Safety
     ///
     /// `this` must be valid for writing, and the start of what the functions of `ops` expect.
+    // Tested by: mutant item-claimed-twice, mutant item-given-back-early.
     pub(super) unsafe fn init(this: *mut Self, ops: &'static Ops) {
         // SAFETY: `this` is valid for writing.
         unsafe {
@@ -211,6 +215,7 @@ impl Task {
     /// # Safety
     ///
     /// `this` must be valid.
+    // Tested by: mutant item-claimed-twice, mutant item-given-back-early.
     pub(super) unsafe fn claim(this: NonNull<Self>) -> bool {
         // Acquire: who may queue it again sees what the worker did that took it off the queue.
         //
@@ -223,6 +228,7 @@ impl Task {
     /// # Safety
     ///
     /// `this` must be valid and claimed, and not be queued any more.
+    // Tested by: mutant item-claimed-twice, mutant item-given-back-early.
     pub(super) unsafe fn unclaim(this: NonNull<Self>) {
         // SAFETY: The caller promises that `this` is valid.
         unsafe { (*this.as_ptr()).queued.store(false, Release) };
@@ -234,6 +240,8 @@ impl Task {
     ///
     /// The task must be valid and belong to the caller; `scope` must be null or outlive the task.
     #[inline]
+    // Tested by: kunit unfinished_tasks_hold_their_module, kunit
+    //   tasks_of_another_module_than_the_frame_hold_it.
     pub(super) unsafe fn prepare(
         this: NonNull<Self>,
         domain: &AsyncDomain,
@@ -266,6 +274,8 @@ impl Task {
     /// # Safety
     ///
     /// The task must be prepared, and belong to the caller.
+    // Tested by: kunit unfinished_tasks_hold_their_module, kunit
+    //   tasks_of_another_module_than_the_frame_hold_it.
     pub(super) unsafe fn unprepare(this: NonNull<Self>) {
         // SAFETY: As above.
         drop(unsafe { (*this.as_ptr()).for_.into_refs((*this.as_ptr()).ops.module) });
@@ -276,6 +286,7 @@ impl Task {
     /// # Safety
     ///
     /// The task must be valid.
+    // Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
     unsafe fn work(this: NonNull<Self>) -> *mut ffi::work_struct {
         // SAFETY: By the caller's promise.
         Opaque::cast_into(unsafe { &raw const (*this.as_ptr()).work })
@@ -286,6 +297,7 @@ impl Task {
     /// # Safety
     ///
     /// It must be in one.
+    // Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
     unsafe fn with_work(work: *mut ffi::work_struct) -> NonNull<Self> {
         let work: *mut Opaque<ffi::work_struct> = work.cast();
 
@@ -299,6 +311,7 @@ impl Task {
     ///
     /// The task must be valid and belong to the caller.
     #[inline]
+    // Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
     pub(super) unsafe fn set_nid(this: NonNull<Self>, nid: c_int) {
         // CAST: It fits, as asserted above.
         //
@@ -312,6 +325,7 @@ impl Task {
     ///
     /// The task must be valid, and queued; the domain's lock must be held.
     #[inline]
+    // Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
     pub(super) unsafe fn nid(this: NonNull<Self>) -> c_int {
         // SAFETY: The task is valid, and nobody changes this while it is queued.
         unsafe { (*this.as_ptr()).nid }.into()
@@ -324,6 +338,7 @@ impl Task {
     /// The task must be in the order of its domain, and have been given to the caller to be retired.
     #[cold]
     #[inline(never)]
+    // Tested by: model domain-ordered-behind-token, kunit mixed_with_tokens_and_plain_tasks.
     pub(super) unsafe fn retire_elsewhere(this: NonNull<Self>) {
         // SAFETY: The work item is not queued: a task is given away to be retired once. It is valid until the
         // task has retired.
@@ -341,6 +356,7 @@ impl Task {
     ///
     /// The task must be in the order of its domain, with a token that is not used any more.
     #[cfg(CONFIG_PREEMPT_RT)]
+    // Tested by: model domain-ordered-behind-token, kunit mixed_with_tokens_and_plain_tasks.
     pub(super) unsafe fn leave_token(this: NonNull<Self>) -> bool {
         // SAFETY: The work item is not queued: the token is finished once, and an item has no in-order part. It is
         // valid until the item is dropped.
@@ -352,6 +368,7 @@ impl Task {
     /// # Safety
     ///
     /// The task must be valid and prepared.
+    // Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
     pub(super) unsafe fn is_of(this: NonNull<Self>, scope: &Gathering) -> bool {
         // SAFETY: By the caller's promise.
         ptr::eq(unsafe { (*this.as_ptr()).for_.scope() }, scope)
@@ -362,6 +379,7 @@ impl Task {
     /// # Safety
     ///
     /// The task must be in the order of its domain, dequeued, and belong to the caller.
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     pub(super) unsafe fn discard(task: NonNull<Self>) {
         // SAFETY: The task belongs to us, and is valid until `finish` frees it.
         unsafe {
@@ -388,6 +406,7 @@ impl Task {
     ///
     /// The task must be prepared, in the order of its domain, and belong to the caller, which is on this
     /// thread. If there is a `server`, then it must be that of this thread, a worker, which has begun with the task.
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     unsafe fn execute(task: NonNull<Self>, thread: Thread<'_>, server: Option<&Server>) -> Left {
         // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
         // it. Its domain is not dropped before the task is finished or detached.
@@ -451,6 +470,7 @@ impl Task {
     ///
     /// The task must be in the order of its domain, dequeued, and belong to the caller, which must be
     /// in process context.
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     pub(super) unsafe fn execute_here(task: NonNull<Self>) {
         // SAFETY: By the caller's promise.
         unsafe { Self::execute(task, Thread::Any, None).leave() }
@@ -462,6 +482,7 @@ impl Task {
     ///
     /// The task must be first in the order of its domain, and have been given to the caller to be
     /// retired, which is the worker; if there is a `server`, then it must be that of this thread.
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     unsafe fn retire(task: NonNull<Self>, worker: &Worker, server: Option<&Server>) -> Left {
         // SAFETY: As in `execute`.
         unsafe {
@@ -489,6 +510,7 @@ impl Task {
     ///
     /// It must belong to the caller, which is the worker, and not be the task whose work item the worker runs.
     /// If there is a `server`, then it must be that of this thread.
+    // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
     unsafe fn go_on(mut next: Next, worker: &Worker, server: Option<&Server>) {
         loop {
             // SAFETY: The task was just given to us. If its memory comes back, then it has finished, and
@@ -514,6 +536,7 @@ impl Task {
     ///
     /// The task must have been begun by the caller, a worker that is inside no task, and whose work item
     /// is in nobody's memory. `server` must be that of this thread.
+    // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
     pub(super) unsafe fn serve(task: NonNull<Self>, server: &Server) {
         // SAFETY: The caller has begun with the task for this server, and runs no work item of a task.
         unsafe { Self::go_on(Next::Run(task), &Worker::new(), Some(server)) }
@@ -524,7 +547,9 @@ impl Task {
 struct Retirement;
 
 // SAFETY: `run` does not touch the work item after it may have been freed.
+// Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
 unsafe impl ffi::WorkFunction for Retirement {
+    // Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
     unsafe fn run(work: *mut ffi::work_struct) {
         // The workqueue tells by the address and function of an item what this worker is running, until we
         // return: another task at the same address would be left to this worker, and what we retire from here on
@@ -547,7 +572,9 @@ struct LeftToken;
 
 #[cfg(CONFIG_PREEMPT_RT)]
 // SAFETY: `run` does not touch the work item after it may have been freed.
+// Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
 unsafe impl ffi::WorkFunction for LeftToken {
+    // Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in a `Task` with a token, which is not used any more.
         unsafe { Task::discard(Task::with_work(work)) }
@@ -568,6 +595,7 @@ impl Left {
     ///
     /// It must belong to the caller, which is the worker. The task must have finished, or have been left to who
     /// retires it.
+    // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
     unsafe fn go_on(self, worker: &Worker) {
         // SAFETY: By the caller's promise. Without a server no task is begun with, and a task that is retired
         // here comes after that one in the order.
@@ -582,6 +610,7 @@ impl Left {
     /// # Safety
     ///
     /// It must belong to the caller, for whom nothing was begun.
+    // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
     unsafe fn leave(self) {
         // SAFETY: By the caller's promise.
         unsafe {
@@ -617,6 +646,8 @@ impl<'a> End<'a> {
     ///
     /// The task must be prepared and belong to the caller. There must be one `End` only that is not
     /// forgotten.
+    // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
+    //   either_part_can_drop_the_domain.
     unsafe fn of(task: NonNull<Task>, thread: Thread<'a>) -> Self {
         // SAFETY: The task is valid, and the references that `prepare` took are ours.
         unsafe {
@@ -639,6 +670,8 @@ impl<'a> End<'a> {
     /// # Safety
     ///
     /// `node` must be the place of the task, and the caller be on the thread of this end.
+    // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
+    //   either_part_can_drop_the_domain.
     unsafe fn enter(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) -> bool {
         let f = |run: &Run| f(&Context::new(run));
 
@@ -656,6 +689,7 @@ impl<'a> End<'a> {
 
     /// The open scope that the task belongs to, or null.
     #[inline]
+    // Tested by: mutant scope-forgets-opener.
     fn opener(&self) -> *const Run {
         // SAFETY: A scope is valid until its last task has left it.
         unsafe { self.scope.as_ref() }.map_or(ptr::null(), |scope| scope.opener)
@@ -666,6 +700,8 @@ impl<'a> End<'a> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
+    //   either_part_can_drop_the_domain.
     unsafe fn enter_detached(&self, node: *mut Node, f: impl FnOnce(&Context<'_>)) {
         let f = |run: &Run| f(&Context::new(run));
 
@@ -684,6 +720,8 @@ impl<'a> End<'a> {
     ///
     /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or the
     /// allocation of the task, which belongs to the caller. `server` as for [`Task::execute`].
+    // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
+    //   either_part_can_drop_the_domain.
     unsafe fn finish(
         self,
         node: *mut Node,
@@ -734,6 +772,7 @@ impl<'a> End<'a> {
     ///
     /// `node` must be the place of the task, and in the order of the domain. `memory` must be null
     /// or an allocation that belongs to the caller.
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     unsafe fn discard(self, node: *mut Node, memory: *mut Task) {
         // SAFETY: By the caller's promise. A task that is to be retired belongs to us. In an
         // interrupt, `Run` does not look at the thread.
@@ -753,6 +792,7 @@ impl<'a> End<'a> {
 ///
 /// `node` must be valid.
 #[inline]
+// Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
 pub(super) unsafe fn task_of(node: NonNull<Node>) -> Option<NonNull<Task>> {
     // By the type invariant of `Task`: the node is its first field.
     //

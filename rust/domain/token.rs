@@ -75,6 +75,7 @@ impl InFlight {
     /// # Safety
     ///
     /// `this` must be that of a token that is not used any more.
+    // Tested by: kunit dropping_finishes, kunit finished_by_a_timer_interrupt.
     unsafe fn finish(this: *mut Self) {
         // SAFETY: By the invariant of the token. The domain is not dropped before the node is removed.
         unsafe {
@@ -86,7 +87,9 @@ impl InFlight {
 
 #[cfg(CONFIG_PREEMPT_RT)]
 // SAFETY: `run` does not touch the work item after it has been freed.
+// Tested by: kunit finished_by_a_timer_interrupt, test torture.
 unsafe impl ffi::WorkFunction for InFlight {
+    // Tested by: kunit finished_by_a_timer_interrupt, test torture.
     unsafe fn run(work: *mut ffi::work_struct) {
         // SAFETY: Work items with this function are in an `InFlight` whose token is gone.
         unsafe {
@@ -98,8 +101,10 @@ unsafe impl ffi::WorkFunction for InFlight {
 
 // SAFETY: A token may be finished by any thread: everything that it does is done under the lock of
 // its domain, or is the kernel's.
+// Tested by: kunit finished_by_a_timer_interrupt.
 unsafe impl Send for Token {}
 // SAFETY: Through a shared reference only the cookie can be read, which does not change.
+// Tested by: kunit finished_by_a_timer_interrupt.
 unsafe impl Sync for Token {}
 
 impl Token {
@@ -108,6 +113,7 @@ impl Token {
     /// # Safety
     ///
     /// `submitter` must be null or a valid module.
+    // Tested by: kunit out_of_memory_gives_the_closure_back, kunit past_the_limit_submission_fails.
     pub(super) unsafe fn begin(
         domain: &AsyncDomain,
         flags: Flags,
@@ -150,6 +156,7 @@ impl Token {
     }
 
     /// The cookie of what is in flight.
+    // Tested by: kunit finished_by_a_timer_interrupt.
     pub fn cookie(&self) -> Cookie {
         // SAFETY: By the type invariant; the cookie does not change while the node is linked.
         unsafe { Node::cookie_of(&raw const (*self.0.as_ptr()).node) }
@@ -165,6 +172,7 @@ impl Token {
 }
 
 impl Drop for Token {
+    // Tested by: kunit dropping_finishes, kunit finished_by_a_timer_interrupt.
     fn drop(&mut self) {
         let this = self.0.as_ptr();
 

@@ -43,6 +43,7 @@ fn id(domain: &AsyncDomain) -> *const c_void {
 /// # Safety
 ///
 /// `node` must be valid.
+// Tested by: test trace.
 unsafe fn function(node: NonNull<Node>) -> *const c_void {
     // SAFETY: By the caller's promise; the node says what it is in.
     unsafe {
@@ -62,12 +63,14 @@ unsafe fn function(node: NonNull<Node>) -> *const c_void {
 ///
 /// `node` must be in the domain's order, whose lock must be held.
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn task_submit(domain: &AsyncDomain, node: *mut Node) {
     /// # Safety
     ///
     /// As above.
     #[cold]
     #[inline(never)]
+    // Tested by: test trace.
     unsafe fn record(domain: &AsyncDomain, node: *mut Node) {
         // SAFETY: The node is valid by the caller's promise. The name is a C string in the domain.
         unsafe {
@@ -93,12 +96,14 @@ pub(super) unsafe fn task_submit(domain: &AsyncDomain, node: *mut Node) {
 ///
 /// The task must be in the order of its domain, and belong to the caller.
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn task_start(task: NonNull<Task>) {
     /// # Safety
     ///
     /// As above.
     #[cold]
     #[inline(never)]
+    // Tested by: test trace.
     unsafe fn record(task: *mut Task) {
         // SAFETY: The task is valid, and its domain too, since it is in its order. A place that has moved
         // elsewhere has left its cookie behind.
@@ -117,6 +122,7 @@ pub(super) unsafe fn task_start(task: NonNull<Task>) {
 
 /// A function begins that is run in its submitter's context.
 #[inline(always)]
+// Tested by: test trace.
 pub(super) fn task_start_here(domain: &AsyncDomain, cookie: Cookie) {
     if is_on!(__tracepoint_task_start) {
         // SAFETY: It may always be called.
@@ -130,12 +136,14 @@ pub(super) fn task_start_here(domain: &AsyncDomain, cookie: Cookie) {
 ///
 /// The future must belong to the caller, and be in the order of its domain unless that is null.
 #[inline(always)]
+// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
 pub(super) unsafe fn poll_start(spawned: NonNull<Spawned>) {
     /// # Safety
     ///
     /// As above.
     #[cold]
     #[inline(never)]
+    // Tested by: test trace.
     unsafe fn record(spawned: *mut Spawned) {
         // SAFETY: The future is valid; if it has a domain, then it is in its order.
         unsafe {
@@ -159,6 +167,7 @@ pub(super) unsafe fn poll_start(spawned: NonNull<Spawned>) {
 ///
 /// As above.
 #[inline(always)]
+// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
 pub(super) unsafe fn task_yield(spawned: NonNull<Spawned>) {
     if is_on!(__tracepoint_task_yield) {
         // SAFETY: By the caller's promise.
@@ -172,6 +181,7 @@ pub(super) unsafe fn task_yield(spawned: NonNull<Spawned>) {
 ///
 /// As [`task_start`].
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn task_cancel(task: NonNull<Task>) {
     if is_on!(__tracepoint_task_cancel) {
         // SAFETY: By the caller's promise.
@@ -185,6 +195,7 @@ pub(super) unsafe fn task_cancel(task: NonNull<Task>) {
 ///
 /// As [`poll_start`].
 #[inline(always)]
+// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
 pub(super) unsafe fn spawned_cancel(spawned: NonNull<Spawned>) {
     if is_on!(__tracepoint_task_cancel) {
         // SAFETY: By the caller's promise.
@@ -198,6 +209,7 @@ pub(super) unsafe fn spawned_cancel(spawned: NonNull<Spawned>) {
 ///
 /// As [`task_start`].
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn task_ready(task: NonNull<Task>) {
     if is_on!(__tracepoint_task_ready) {
         // SAFETY: By the caller's promise.
@@ -211,6 +223,7 @@ pub(super) unsafe fn task_ready(task: NonNull<Task>) {
 ///
 /// As [`task_start`].
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn task_retire(task: NonNull<Task>) {
     if is_on!(__tracepoint_task_retire) {
         // SAFETY: By the caller's promise.
@@ -220,6 +233,7 @@ pub(super) unsafe fn task_retire(task: NonNull<Task>) {
 
 /// A task reports an error.
 #[inline(always)]
+// Tested by: test trace.
 pub(super) fn task_error(domain: &AsyncDomain, cookie: Cookie, error: Error) {
     if is_on!(__tracepoint_task_error) {
         // SAFETY: It may always be called.
@@ -233,12 +247,14 @@ pub(super) fn task_error(domain: &AsyncDomain, cookie: Cookie, error: Error) {
 ///
 /// `node` must be valid, and the domain's lock be held.
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn task_finish(domain: &AsyncDomain, state: &State, node: *mut Node) {
     /// # Safety
     ///
     /// As above.
     #[cold]
     #[inline(never)]
+    // Tested by: test trace.
     unsafe fn record(domain: &AsyncDomain, state: &State, node: *mut Node) {
         // 0 says that none is in progress.
         let frontier = state.pending.lowest().map_or(0, Cookie::as_u64);
@@ -258,6 +274,7 @@ pub(super) unsafe fn task_finish(domain: &AsyncDomain, state: &State, node: *mut
 /// As [`task_start`].
 #[cold]
 #[inline(never)]
+// Tested by: test trace.
 unsafe fn task_event(record: unsafe extern "C" fn(*const c_void, u64), task: NonNull<Task>) {
     // SAFETY: The task is valid, and its domain too, since it is in its order.
     unsafe {
@@ -274,6 +291,7 @@ unsafe fn task_event(record: unsafe extern "C" fn(*const c_void, u64), task: Non
 /// As [`poll_start`].
 #[cold]
 #[inline(never)]
+// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
 unsafe fn spawned_event(
     record: unsafe extern "C" fn(*const c_void, u64),
     spawned: NonNull<Spawned>,

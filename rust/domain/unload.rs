@@ -30,12 +30,14 @@ use kernel::{
 struct Expected(UnsafeCell<KVec<*mut ffi::module>>);
 
 // SAFETY: It is only touched under the registry's lock.
+// Tested by: kunit any_number_of_modules_is_coming.
 unsafe impl Sync for Expected {}
 
 static EXPECTED: Expected = Expected(UnsafeCell::new(KVec::new()));
 
 impl Expected {
     /// Runs `f` with the modules, under the registry's lock.
+    // Tested by: mutant scope-does-not-wait, kunit tasks_borrow_from_the_caller.
     fn with<R>(&self, f: impl FnOnce(&mut KVec<*mut ffi::module>) -> R) -> R {
         // SAFETY: The lock is held, and there is no other way to the modules.
         registry::locked(|| f(unsafe { &mut *self.0.get() }))
@@ -76,6 +78,7 @@ impl ffi::ModuleEvents for OwnerGone {
         forget(module);
     }
 
+    // Tested by: test failing-init, test foreign-driver.
     fn going(module: *mut ffi::module) {
         if is_expected(module) {
             // No new reference is given to a module that goes.
@@ -90,6 +93,7 @@ impl ffi::ModuleEvents for OwnerGone {
 }
 
 /// Waits for something that comes without notice, on behalf of a module that goes.
+// Tested by: test overdue, test failing-init.
 fn wait_until(module: *mut ffi::module, is_over: impl Fn() -> bool) {
     // It cannot fail: nothing but the condition ends it.
     let _ = overdue::wait(

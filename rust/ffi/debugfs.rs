@@ -48,18 +48,21 @@ impl Output<'_> {
     }
 
     /// Prints what stands for an address, in tracepoints and elsewhere (C's `%p`).
+    // Tested by: test debugfs.
     pub(crate) fn hashed(&self, address: *const c_void) {
         // SAFETY: The file is valid. The address is not followed.
         unsafe { bindings::seq_printf(self.raw, c"%p".as_char_ptr(), address) };
     }
 
     /// Prints the name of the function at this address.
+    // Tested by: test debugfs.
     pub(crate) fn function(&self, address: usize) {
         // SAFETY: The file is valid. `%ps` takes an address, and looks it up.
         unsafe { bindings::seq_printf(self.raw, c"%ps".as_char_ptr(), address) };
     }
 
     /// Prints the name of the function that this address is in, and where.
+    // Tested by: test debugfs.
     pub(crate) fn place(&self, address: usize) {
         // SAFETY: As above.
         unsafe { bindings::seq_printf(self.raw, c"%pS".as_char_ptr(), address) };
@@ -70,18 +73,22 @@ impl Output<'_> {
 pub(crate) struct Directory(*mut bindings::dentry);
 
 // SAFETY: What is done to an entry may be done by any thread.
+// Tested by: test debugfs.
 unsafe impl Send for Directory {}
 // SAFETY: As above.
+// Tested by: test debugfs.
 unsafe impl Sync for Directory {}
 
 impl Directory {
     /// Makes a directory. If that fails, then files in it fail as well, without harm.
+    // Tested by: test debugfs.
     pub(crate) fn new(name: &'static CStr) -> Self {
         // SAFETY: The name is a C string.
         Self(unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) })
     }
 
     /// Makes a file that only root may read. While it is open, this module cannot be unloaded.
+    // Tested by: test debugfs.
     pub(crate) fn file<R: Records>(&self, name: &'static CStr) {
         // SAFETY: The parent is a directory, or an error, which is let pass. The operations are static.
         unsafe {
@@ -98,6 +105,7 @@ impl Directory {
 }
 
 impl Drop for Directory {
+    // Tested by: test debugfs.
     fn drop(&mut self) {
         // SAFETY: It is a directory, or an error, which is let pass. Who reads a file just now is waited
         // for.
@@ -128,6 +136,7 @@ impl<R: Records> File<R> {
     /// # Safety
     ///
     /// Only the kernel may call it, to open a file with these operations.
+    // Tested by: test debugfs.
     unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         let records = match R::new().and_then(|records| Ok(KBox::new(records, GFP_KERNEL)?)) {
             Ok(records) => records,
@@ -149,6 +158,7 @@ impl<R: Records> File<R> {
     /// # Safety
     ///
     /// Only the kernel may call it, to close a file that [`Self::open`] has opened.
+    // Tested by: test debugfs.
     unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: The file was opened by `open`, and is not used any more.
         unsafe {
@@ -162,6 +172,7 @@ impl<R: Records> File<R> {
     /// # Safety
     ///
     /// `seq` must be that of such a file, whose lock must be held.
+    // Tested by: test debugfs.
     unsafe fn find(seq: *mut bindings::seq_file, position: *mut bindings::loff_t) -> *mut c_void {
         // SAFETY: By the caller's promise: the records are in the box that `open` has made, and nobody
         // else uses them.
@@ -180,6 +191,7 @@ impl<R: Records> File<R> {
     /// # Safety
     ///
     /// Only the kernel may call it, for such a file, with its lock held.
+    // Tested by: test debugfs.
     unsafe extern "C" fn start(
         seq: *mut bindings::seq_file,
         position: *mut bindings::loff_t,
@@ -191,6 +203,7 @@ impl<R: Records> File<R> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: test debugfs.
     unsafe extern "C" fn next(
         seq: *mut bindings::seq_file,
         _record: *mut c_void,
@@ -206,11 +219,13 @@ impl<R: Records> File<R> {
     /// # Safety
     ///
     /// As above.
+    // Tested by: test debugfs.
     unsafe extern "C" fn stop(_seq: *mut bindings::seq_file, _record: *mut c_void) {}
 
     /// # Safety
     ///
     /// As above.
+    // Tested by: test debugfs.
     unsafe extern "C" fn show(seq: *mut bindings::seq_file, _record: *mut c_void) -> c_int {
         // SAFETY: As above.
         unsafe {

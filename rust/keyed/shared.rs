@@ -38,6 +38,7 @@ impl SharedTable {
 }
 
 impl Drop for SharedTable {
+    // Tested by: kunit shared_table_tells_resources_apart.
     fn drop(&mut self) {
         let table = SHARED.xchg(ptr::null_mut(), kernel::sync::atomic::ordering::Full);
 
@@ -78,6 +79,7 @@ impl Drop for SharedTable {
 /// # Ok::<(), Error>(())
 /// ```
 #[inline]
+// Tested by: kunit shared_table_tells_resources_apart.
 pub fn shared() -> &'static WaitTable<Address> {
     // SAFETY: The table exists while any consumer can call this, and is only used through shared
     // references.

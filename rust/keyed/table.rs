@@ -80,6 +80,7 @@ impl<K: Key> WaitTable<K> {
     ///
     /// - `EINVAL`: the number of queues is not a power of two from 1 to 2^20.
     /// - `ENOMEM`: there is no memory for them.
+    // Tested by: kunit thousands_of_resources_in_two_queues, compile-fail table_key_outlived.
     pub fn new(
         buckets: usize,
         flags: Flags,
@@ -108,6 +109,7 @@ impl<K: Key> WaitTable<K> {
     }
 
     #[inline]
+    // Tested by: kunit thousands_of_resources_in_two_queues, compile-fail table_key_outlived.
     fn queue(&self, key: &K) -> &WaitQueue<(), Waiter<K>> {
         let bucket = key::hash(key) & self.mask;
 

@@ -50,6 +50,7 @@ impl<T: Copy> Buffer<T> {
 
     /// Appends all of the values, or none and returns `false` if there is no room for all.
     #[inline]
+    // Tested by: mutant ring-overwrites, kunit full_buffer_takes_nothing_and_loses_nothing.
     pub(super) fn push_all(&mut self, values: &[T]) -> bool {
         if values.len() > self.capacity() - self.len {
             return false;
@@ -76,6 +77,7 @@ impl<T: Copy> Buffer<T> {
     ///
     /// `out` must be valid for writing `nr` values.
     #[inline]
+    // Tested by: mutant ring-overwrites, kunit full_buffer_takes_nothing_and_loses_nothing.
     pub(super) unsafe fn pop_into(&mut self, out: *mut T, nr: usize) -> usize {
         let nr = cmp::min(nr, self.len);
         let first = cmp::min(nr, self.capacity() - self.head);

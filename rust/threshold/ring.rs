@@ -256,6 +256,7 @@ impl<T: Copy + Send> CompletionRing<T> {
     /// Process context; may sleep.
     ///
     /// Source: `read_events()` in [`fs/aio.c`](srctree/fs/aio.c)
+    // Tested by: mutant entry-written-after-autoremove, kunit signal_and_grant_at_once_lose_nothing.
     pub fn wait(&self, events: &mut [T], min_nr: usize, mode: WaitMode) -> Result<usize> {
         if min_nr > cmp::min(events.len(), self.capacity) {
             return Err(EINVAL);

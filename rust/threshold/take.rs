@@ -59,8 +59,10 @@ impl<T> Take<T> {
 
 // SAFETY: The buffer is borrowed exclusively by the one who waits, and written by whoever wakes:
 // events may go from one thread to another.
+// Tested by: mutant entry-written-after-autoremove, kunit signal_and_grant_at_once_lose_nothing.
 unsafe impl<T: Send> Send for Take<T> {}
 // SAFETY: Through a shared reference the buffer is not touched.
+// Tested by: mutant entry-written-after-autoremove, kunit signal_and_grant_at_once_lose_nothing.
 unsafe impl<T: Send> Sync for Take<T> {}
 
 impl<T: Copy + Send> Filter for Take<T> {
@@ -84,6 +86,7 @@ impl<T: Copy + Send> Filter for Take<T> {
     }
 
     #[inline]
+    // Tested by: mutant entry-written-after-autoremove, kunit signal_and_grant_at_once_lose_nothing.
     fn grant(&mut self, state: &mut State<T>) {
         // SAFETY: By the type invariant: filters are asked while they are in the queue.
         self.taken = unsafe { state.events.pop_into(self.buffer, self.nr) };

@@ -52,6 +52,7 @@ impl<F: Filter> Entry<F> {
     /// Makes an unlinked entry for the current thread. It must be put in its place before
     /// [`Self::link`].
     #[inline]
+    // Tested by: mutant unsorted-insertion, model wait-one.
     pub(super) fn new(filter: F) -> Self {
         let mut this = Self::with_function::<Self>(filter);
 
@@ -91,6 +92,7 @@ impl<F: Filter> Entry<F> {
     /// `this` must be valid and unlinked, and the caller must have seen it unlinked by
     /// `list_empty_careful()` or under the head's lock, so that it also sees what was granted.
     #[inline]
+    // Tested by: mutant unsorted-insertion, model wait-one.
     pub(super) unsafe fn filter(this: *mut Self) -> F {
         // SAFETY: The entry is valid; an unlinked one is touched by its own thread only.
         unsafe { (*this).filter }
@@ -102,6 +104,7 @@ impl<F: Filter> Entry<F> {
     ///
     /// `this` must be valid, and its filter not be changing.
     #[inline]
+    // Tested by: mutant unsorted-insertion, model wait-one.
     pub(super) unsafe fn condition(this: *mut Self) -> u64 {
         // SAFETY: By the caller's promise.
         unsafe { (*this).filter.traced() }
@@ -113,6 +116,7 @@ impl<F: Filter> Entry<F> {
     ///
     /// `this` must be valid, unlinked, and stay valid and in place until it is unlinked; `head`
     /// must hold entries of this type only, and its lock must be held.
+    // Tested by: mutant unsorted-insertion, model wait-one.
     pub(super) unsafe fn link(this: *mut Self, head: *mut ffi::wait_queue_head) {
         // SAFETY: The head is valid, and so are all entries in it, while its lock is held; they
         // are of type `Self` by the caller's promise. The new entry is valid and ours alone.
@@ -137,6 +141,7 @@ impl<F: Filter> Entry<F> {
     /// # Safety
     ///
     /// `head` must hold entries of this type only, and its lock must be held.
+    // Tested by: kunit waiters_are_seen_in_order, test debugfs.
     pub(super) unsafe fn for_each(
         head: *const ffi::wait_queue_head,
         mut f: impl FnMut(*const Self),
@@ -167,6 +172,7 @@ impl<F: Filter> Entry<F> {
     /// `wait` must be that of a linked entry of this type, whose queue's lock is held; `key` must be
     /// what the queue's waker passes.
     #[inline(always)]
+    // Tested by: mutant judge-one-off, mutant walk-does-not-stop.
     pub(super) unsafe fn judge(
         wait: *mut ffi::wait_queue_entry,
         key: *mut c_void,
@@ -193,6 +199,7 @@ impl<F: Filter> Entry<F> {
     ///
     /// As for [`Self::judge`], which must have said so.
     #[inline]
+    // Tested by: mutant judge-one-off, mutant walk-does-not-stop.
     pub(super) unsafe fn grant(wait: *mut ffi::wait_queue_entry, key: *mut c_void) {
         // SAFETY: By the caller's promise.
         let (walk, filter) = unsafe { Self::walk_and_filter(wait, key) };
@@ -211,6 +218,7 @@ impl<F: Filter> Entry<F> {
     ///
     /// As for [`Self::judge`]; no other reference to either must be in use.
     #[inline(always)]
+    // Tested by: mutant judge-one-off, mutant walk-does-not-stop.
     unsafe fn walk_and_filter<'a>(
         wait: *mut ffi::wait_queue_entry,
         key: *mut c_void,
@@ -228,6 +236,7 @@ impl<F: Filter> Entry<F> {
     ///
     /// As for [`Self::grant`].
     #[inline(never)]
+    // Tested by: mutant entry-left-linked, mutant entry-written-after-autoremove.
     unsafe fn wake_thread(
         wait: *mut ffi::wait_queue_entry,
         mode: c_uint,
@@ -259,10 +268,12 @@ impl<F: Filter> Entry<F> {
 // neither sleeps nor takes the lock. If one does all the same, which is safe code, then it spins or sleeps for ever
 // (on one CPU without debugging, `WaitQueue::with` panics), and the list stays as it is: nobody unlinks without the
 // lock.
+// Tested by: mutant judge-one-off, mutant walk-does-not-stop.
 unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
     /// Has no frame of its own, since it is called for many whose filters are not satisfied: what else is to
     /// be done is done in functions to which it jumps.
     #[inline(always)]
+    // Tested by: mutant judge-one-off, mutant walk-does-not-stop.
     unsafe fn wake(
         wait: *mut ffi::wait_queue_entry,
         mode: c_uint,
@@ -281,6 +292,7 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
 }
 
 /// Defines the function that records one of the events of a waiter; see [`crate::trace`].
+// Tested by: test trace.
 macro_rules! event {
     ($(#[$doc:meta])* $name:ident, $tracepoint:ident, $record:ident) => {
         $(#[$doc])*
@@ -325,6 +337,7 @@ event!(
 ///
 /// As above.
 #[inline(always)]
+// Tested by: test trace.
 pub(super) unsafe fn wait_skip<F: Filter>(
     queue: *mut ffi::wait_queue_head,
     entry: *mut ffi::wait_queue_entry,
@@ -335,6 +348,7 @@ pub(super) unsafe fn wait_skip<F: Filter>(
     /// As above.
     #[cold]
     #[inline(never)]
+    // Tested by: test trace.
     unsafe fn record_skip<F: Filter>(
         queue: *mut ffi::wait_queue_head,
         entry: *mut ffi::wait_queue_entry,
@@ -357,6 +371,7 @@ pub(super) unsafe fn wait_skip<F: Filter>(
 /// `entry` must be that of an `Entry<F>`, and as above.
 #[cold]
 #[inline(never)]
+// Tested by: test trace.
 unsafe fn record<F: Filter>(
     record: unsafe extern "C" fn(*const c_void, *const ffi::wait_queue_entry, u64),
     queue: *mut ffi::wait_queue_head,

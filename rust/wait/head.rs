@@ -105,9 +105,11 @@ pub struct WaitQueue<T, F: Filter> {
 // SAFETY: The queue owns its data, and no entry is linked while it is moved to another thread, but
 // for what leaked futures have left behind: an entry is only linked while somebody borrows the queue.
 // Which thread is the queue's does not matter to an entry.
+// Tested by: compile-fail queue_data_not_send, compile-fail filter_not_send.
 unsafe impl<T: Send, F: Filter> Send for WaitQueue<T, F> {}
 // SAFETY: The data and the counts are only touched under the lock; filters are read by other
 // threads' wakers, and `Filter` requires `Sync`.
+// Tested by: compile-fail queue_data_not_send, compile-fail filter_not_send.
 unsafe impl<T: Send, F: Filter> Sync for WaitQueue<T, F> {}
 
 impl<T, F: Filter> WaitQueue<T, F> {
@@ -138,6 +140,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// assert!(!gate.with(|open| **open));
     /// # Ok::<(), Error>(())
     /// ```
+    // Tested by: nothing: compile-fail domain_not_pinned.
     pub fn new(
         data: T,
         name: &'static CStr,
@@ -159,6 +162,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// # Safety
     ///
     /// `slot` must be valid for writing, and what it holds must be treated as pinned from then on.
+    // Tested by: nothing: compile-fail domain_not_pinned.
     pub(crate) unsafe fn init_raw(
         slot: *mut Self,
         data: T,
@@ -185,6 +189,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
     ///
     /// What takes the lock concurrently may still use the old class until it has given the lock back: that
     /// class must not be freed before an RCU grace period has passed.
+    // Tested by: mutant disowned-keeps-classes, kunit a_disowned_domain_has_nothing_of_its_maker.
     pub(crate) fn reclass(&self, name: &'static CStr, key: Pin<&'static LockClassKey>) {
         // SAFETY: The head was initialised with the queue; name and key are static.
         unsafe {
@@ -204,6 +209,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// lock sleeps). `f` must not sleep, and must not reach the queue by another way than its
     /// argument: the lock is not recursive.
     #[inline]
+    // Tested by: compile-fail locked_escapes, compile-fail locked_in_other_thread.
     pub fn with<R>(&self, f: impl FnOnce(&mut Locked<'_, T, F>) -> R) -> R {
         // SAFETY: The head was initialised with the queue.
         let flags = unsafe { ffi::wait_queue_lock(self.head.get()) };
@@ -226,6 +232,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
 impl<T, F: Filter> WaitQueue<T, F> {
     /// On one CPU a spinlock does nothing but keep interrupts off: who takes it twice would not
     /// deadlock, but get the data twice.
+    // Tested by: compile-fail locked_escapes, compile-fail locked_in_other_thread.
     fn assert_not_held(&self, hold: bool) {
         // SAFETY: Interrupts are off on the only CPU.
         let held = unsafe { self.held.get().replace(hold) };
@@ -289,6 +296,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
     /// As [`wake`](Self::wake), with the queue's data as the event: filters judge by the data, and
     /// take out of it what they grant.
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     pub fn wake_by_data(&mut self) -> u64
     where
         F: Filter<Event = T>,
@@ -303,6 +311,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     /// Whether anybody waits.
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     pub fn has_waiters(&self) -> bool {
         let head = self.queue.head.get();
 
@@ -311,6 +320,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
     }
 
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     fn walk(&mut self, event: &mut F::Event) -> u64 {
         let head = self.queue.head.get();
 
@@ -337,12 +347,14 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     /// What has happened on this queue so far.
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     pub fn counts(&self) -> Counts {
         // SAFETY: The counts are only touched under the lock, which is held.
         unsafe { *self.queue.counts.get() }
     }
 
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     pub(super) fn counts_mut(&mut self) -> &mut Counts {
         // SAFETY: As above, and through this borrow of the one `Locked` that there is.
         unsafe { &mut *self.queue.counts.get() }
@@ -353,6 +365,7 @@ impl<T, F: Filter> Deref for Locked<'_, T, F> {
     type Target = T;
 
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     fn deref(&self) -> &T {
         // SAFETY: The data is only touched under the lock, which is held, and through the one
         // `Locked` that there is.
@@ -362,6 +375,7 @@ impl<T, F: Filter> Deref for Locked<'_, T, F> {
 
 impl<T, F: Filter> DerefMut for Locked<'_, T, F> {
     #[inline]
+    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: As above, and this borrow is exclusive.
         unsafe { &mut *self.queue.data.get() }

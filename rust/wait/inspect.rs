@@ -21,6 +21,7 @@ pub(crate) enum Waiter<'a> {
 impl<T, F: Filter> Locked<'_, T, F> {
     /// Calls `f` with the filter of each waiter, in the queue's order, and with who it is. Under the
     /// lock: what it says of a waiter holds for as long.
+    // Tested by: kunit waiters_are_seen_in_order, kunit scopes_futures_and_cancelled_tasks_are_seen.
     pub(crate) fn for_each_waiter(&self, mut f: impl FnMut(&F, Waiter<'_>)) {
         let f = |entry: *const Entry<F>| {
             // SAFETY: The entry is linked, and the lock is held, so that it stays as it is.

@@ -23,6 +23,7 @@ use kernel::{
 /// Panics in an interrupt, which cannot sleep. To try it would switch away from the thread that it has interrupted,
 /// or from the idle one, and have the stack of interrupts used again.
 #[inline]
+// Tested by: test interrupt-errors.
 pub(crate) fn assert_can_sleep() {
     // SAFETY: It may always be called.
     if !unsafe { ffi::in_task() } {
@@ -105,6 +106,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// # Context
     ///
     /// Process context; may sleep. The lock must not be held.
+    // Tested by: mutant no-recheck-after-queueing, mutant state-set-after-unlock.
     pub fn wait_granted(
         &self,
         mode: WaitMode,
@@ -157,6 +159,7 @@ impl<T, F: Filter> WaitQueue<T, F> {
 
     /// Sleeps until the linked entry of this thread has been unlinked, or unlinks it because of a
     /// signal or the end of its time.
+    // Tested by: mutant timeout-without-second-look, mutant state-not-set-again.
     fn sleep(&self, entry: *mut ffi::wait_queue_entry, mode: WaitMode) -> Result {
         let mut left = mode.timeout;
 

@@ -53,6 +53,7 @@ impl<F: Filter> WakerEntry<F> {
     ///
     /// As for [`Entry::grant`]; the entry must be the first field of a `WakerEntry`.
     #[inline(never)]
+    // Tested by: mutant future-unlinked-before-call, mutant unlink-without-care.
     unsafe fn call_waker(wait: *mut ffi::wait_queue_entry, key: *mut c_void, ret: c_int) -> c_int {
         // SAFETY: By the caller's promise.
         unsafe { Entry::<F>::grant(wait, key) };
@@ -77,6 +78,7 @@ impl<F: Filter> WakerEntry<F> {
     /// # Safety
     ///
     /// There must be one, which is not used any more, and the entry must not be linked.
+    // Tested by: mutant future-drop-leaves-entry, mutant future-drop-without-lock.
     unsafe fn finish(this: *mut Self) {
         // SAFETY: There is a waker, which is not used again.
         unsafe { (&raw mut (*this).waker).drop_in_place() };
@@ -85,8 +87,10 @@ impl<F: Filter> WakerEntry<F> {
 
 // SAFETY: `wake` judges as `Entry` does, and unlinks at most the entry that it was called for. It calls the waker,
 // which should neither sleep nor take the lock (see `Waiting::poll`): what was said of filters is true of it.
+// Tested by: mutant future-unlinked-before-call, mutant unlink-without-care.
 unsafe impl<F: Filter> ffi::WakeFunction for WakerEntry<F> {
     #[inline(always)]
+    // Tested by: mutant future-unlinked-before-call, mutant unlink-without-care.
     unsafe fn wake(
         wait: *mut ffi::wait_queue_entry,
         _mode: c_uint,
@@ -129,8 +133,10 @@ pub(crate) struct Waiting<'a, T, F: Filter> {
 
 // SAFETY: Wakers and filters may be sent to other threads, and so may be a reference to a queue if it
 // is `Sync`. The entry is touched by its owner, and by others under the lock.
+// Tested by: nothing.
 unsafe impl<T: Send, F: Filter> Send for Waiting<'_, T, F> {}
 // SAFETY: Nothing can be done through a shared reference.
+// Tested by: nothing.
 unsafe impl<T: Send, F: Filter> Sync for Waiting<'_, T, F> {}
 
 impl<'a, T, F: Filter> Waiting<'a, T, F> {
@@ -152,6 +158,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
     ///
     /// The [`Waker`] is called under the queue's lock with interrupts off: it must not sleep, nor
     /// reach the queue. It is cloned and dropped without the lock.
+    // Tested by: mutant future-keeps-old-waker, mutant future-poll-without-second-look.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -186,6 +193,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
     }
 
     /// Links an entry, and returns it, if there is something to wait for.
+    // Tested by: mutant future-keeps-old-waker, mutant future-poll-without-second-look.
     fn begin(
         &self,
         waker: &Waker,
@@ -226,6 +234,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
     /// Whether a waker of the queue has unlinked the entry; if not, it will call this [`Waker`].
     ///
     /// `entry` must be that of [`Stage::Linked`].
+    // Tested by: mutant future-keeps-old-waker, mutant future-poll-without-second-look.
     fn is_granted(&self, entry: *mut WakerEntry<F>, waker: &Waker) -> bool {
         // SAFETY: By the type invariant the entry is initialised.
         let list = unsafe { &raw mut (*entry).entry.wait.entry };
@@ -255,6 +264,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
 }
 
 impl<T, F: Filter> Drop for Waiting<'_, T, F> {
+    // Tested by: mutant future-drop-leaves-entry, mutant future-drop-without-lock.
     fn drop(&mut self) {
         let Stage::Linked(entry) = &self.stage else {
             return;

@@ -36,6 +36,7 @@ pub(crate) trait Poll: MiscDevice {
 /// Gives an open file the operations of its misc device, and `poll()`.
 ///
 /// To be called in [`MiscDevice::open`], for the file that is being opened.
+// Tested by: test completion-ring.
 pub(crate) fn add_poll<T: Poll>(file: &File) {
     // SAFETY: A file that is being opened is known to nobody else, and may be given other
     // operations (as `replace_fops()` in `include/linux/fs.h` does). These have the same owner as
@@ -46,6 +47,7 @@ pub(crate) fn add_poll<T: Poll>(file: &File) {
 struct Operations<T>(PhantomData<T>);
 
 impl<T: Poll> Operations<T> {
+    // Tested by: test completion-ring.
     const TABLE: bindings::file_operations = {
         let device = MiscDeviceOptions { name: c"" }.into_raw::<T>();
         // SAFETY: `into_raw` has set it to a reference to a constant.
@@ -58,6 +60,7 @@ impl<T: Poll> Operations<T> {
     /// # Safety
     ///
     /// `file` must be an open file of the misc device `T`, and `table` null or valid.
+    // Tested by: test completion-ring.
     unsafe extern "C" fn poll(
         file: *mut bindings::file,
         table: *mut bindings::poll_table_struct,
@@ -74,6 +77,7 @@ impl<T: Poll> Operations<T> {
 }
 
 /// Whether the file that is being read was opened with `O_NONBLOCK`.
+// Tested by: test completion-ring.
 pub(crate) fn is_nonblocking<T: ForeignOwnable>(kiocb: &Kiocb<'_, T>) -> bool {
     // SAFETY: The control block and its file are valid while the call lasts. Nobody uses the file's
     // position: the device has none.

@@ -26,12 +26,15 @@ extern "C" {
 pub(crate) struct RebootNotifier(Pin<KBox<Opaque<notifier_block>>>);
 
 // SAFETY: The notifier block is only touched by the kernel's notifier chain, which has a lock.
+// Tested by: test nvme-takedown.
 unsafe impl Send for RebootNotifier {}
 // SAFETY: As above; nothing can be done through a shared reference.
+// Tested by: test nvme-takedown.
 unsafe impl Sync for RebootNotifier {}
 
 impl RebootNotifier {
     /// Registers; fails with `ENOMEM`, or as `register_reboot_notifier()` does.
+    // Tested by: test nvme-takedown.
     pub(crate) fn new() -> Result<Self> {
         let block = KBox::pin(
             Opaque::new(notifier_block {
@@ -49,6 +52,7 @@ impl RebootNotifier {
 
     /// Is called in process context. The devices are still bound: what `device_shutdown()` does comes
     /// after the notifiers.
+    // Tested by: test nvme-takedown.
     extern "C" fn call(_block: *mut notifier_block, _action: c_ulong, _data: *mut c_void) -> c_int {
         takedown::all();
         // CAST: The constants are small.
@@ -57,6 +61,7 @@ impl RebootNotifier {
 }
 
 impl Drop for RebootNotifier {
+    // Tested by: test nvme-takedown.
     fn drop(&mut self) {
         // SAFETY: The block was registered by `new`. Unregistering waits for a running callback.
         unsafe { unregister_reboot_notifier(self.0.get()) };

@@ -40,6 +40,7 @@ async_domain::static_domain!(
 
 kernel::sync::global_lock! {
     // SAFETY: `init` is called before any other function of this file.
+    // Tested by: test nvme-takedown.
     unsafe(uninit) static BOUND: Mutex<Bound> = Bound {
         entries: KVec::new(),
         closed: false,
@@ -106,6 +107,7 @@ impl Entry {
 /// # Safety
 ///
 /// Must be called once, before any other function of this file.
+// Tested by: test nvme-takedown.
 pub(crate) unsafe fn init() {
     // SAFETY: By the caller's promise.
     unsafe { BOUND.init() };
