@@ -161,6 +161,6 @@ def table():
         for place in found:
             tests = ", ".join(f"``{test}``" if not test.startswith("nothing") else test for test in split(place.tests))
             safety = re.sub(r"\[([^]]*)\](?:\([^)]*\))?", r"\1", place.safety)
-            safety = re.sub(r"`([^`]*)`", r"``\1``", safety).replace("*", "\\*").replace("_ ", "\\_ ")
+            safety = re.sub(r"`([^`]*)`(\w?)", lambda match: f"``{match[1]}``" + (match[2] and f"\\ {match[2]}"), safety).replace("*", "\\*").replace("_ ", "\\_ ")
             yield from (f"   * - ``{place.item}``", f"     - {place.line}", f"     - {safety}", f"     - {tests}")
         yield ""
