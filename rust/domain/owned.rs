@@ -188,7 +188,6 @@ mod tests {
         },
         types::Opaque, //
     };
-    use pin_init::Wrapper;
 
     /// Takes a domain back that was leaked, for the sake of the leak detector.
     ///

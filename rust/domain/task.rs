@@ -159,7 +159,7 @@ pub(super) struct Task {
 
 // CAST: It is -1, and the numbers of nodes are small.
 const NO_NID: i16 = ffi::NUMA_NO_NODE as i16;
-const _: () = assert!(ffi::MAX_NUMNODES <= i16::MAX as _);
+const _: () = assert!(ffi::MAX_NUMNODES <= i16::MAX as u32);
 
 /// The place in the order of a task in the caller's memory while it runs, on the stack of its worker.
 #[repr(C)]
