@@ -458,7 +458,7 @@ impl Drop for AsyncDomain {
     /// If the calling thread is inside tasks of this very domain, then these cannot be waited for:
     /// they count as finished from now on, which is reported in the kernel log. Nothing of the
     /// domain is used on their behalf any more.
-    // Tested by: mutant end-without-last-lock, mutant finish-takes-lock-twice.
+    // Tested by: model domain-end, mutant finish-takes-lock-twice.
     fn drop(&mut self) {
         let this: *const Self = self;
 
