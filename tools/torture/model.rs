@@ -331,7 +331,7 @@ pub(crate) struct Live {
     pub(crate) domain: OwnedDomain,
     pub(crate) model: Arc<Model>,
     // Dropped last, after the domain, which waits for its tasks.
-    end: End,
+    _end: End,
 }
 
 /// Checks what is left when the domain is gone.
@@ -345,7 +345,7 @@ impl Live {
         let live = Self {
             domain: new_async_domain!("torture", GFP_KERNEL)?,
             model,
-            end,
+            _end: end,
         };
 
         Ok(Arc::new(live, GFP_KERNEL)?)

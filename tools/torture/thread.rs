@@ -12,7 +12,6 @@ use crate::{
     world::World, //
 };
 use kernel::{
-    prelude::*,
     sync::{
         atomic::ordering::{
             Full,
