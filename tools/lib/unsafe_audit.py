@@ -59,7 +59,7 @@ def safety_of(lines, number):
         joined = " ".join(re.sub(r"^//[/!]? ?", "", line) for line in comment)
         if match := re.search(r"SAFETY: (.*)", joined) or re.search(r"# Safety (.*)", joined):
             return re.sub(r"(?:CAST|INVARIANT|Tested by): .*", "", match[1]).strip()
-        if above < number and re.search(r"[;{}]$", lines[above - 1].strip() or "x") and above - 1 != number - 1:
+        if above < number and re.search(r"[;{}]$", lines[above - 1].strip() or "x"):
             break
     return ""
 
