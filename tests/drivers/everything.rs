@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Has one of everything that has a lock.
+
+#![forbid(unsafe_code)]
+
+use async_domain::{
+    impl_has_task,
+    keyed::WaitTable,
+    new_async_domain,
+    new_completion_ring,
+    new_event_counter,
+    new_wait_queue,
+    new_wait_table,
+    static_domain,
+    threshold::{
+        CompletionRing,
+        EventCounter, //
+    },
+    wait::{
+        Fifo,
+        Filter,
+        Verdict,
+        WaitQueue, //
+    },
+    Context,
+    Handle,
+    OwnedDomain,
+    TaskHeader,
+    TaskItem, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+module! {
+    type: Everything,
+    name: "everything",
+    description: "Has everything that has a lock",
+    license: "GPL",
+}
+
+static_domain!(static FIXED);
+
+#[derive(Clone, Copy)]
+struct Never;
+
+impl Filter for Never {
+    type Event = ();
+    type Order = Fifo;
+
+    fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
+        Verdict::SKIP
+    }
+}
+
+#[pin_data]
+struct Item {
+    #[pin]
+    header: TaskHeader<Self>,
+}
+
+impl_has_task! {
+    impl HasTask<Self> for Item { self.header }
+}
+
+impl TaskItem for Item {
+    type Pointer = Arc<Self>;
+
+    fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+}
+
+#[pin_data]
+struct Locks {
+    #[pin]
+    queue: WaitQueue<u32, Never>,
+    #[pin]
+    counter: EventCounter,
+    #[pin]
+    ring: CompletionRing<u32>,
+    table: WaitTable<u32>,
+}
+
+struct Everything {
+    _handle: Handle<u32>,
+    _locks: Pin<KBox<Locks>>,
+    _domain: Arc<OwnedDomain>,
+}
+
+/// Every form, so that each of its locks is taken.
+fn submit(domain: &Arc<OwnedDomain>) -> Result {
+    domain.schedule(
+        |context| {
+            let _ = context.synchronize();
+        },
+        GFP_KERNEL,
+    )?;
+    domain.schedule_ordered(|_| 1, |_, _| (), GFP_KERNEL)?;
+    domain.schedule_fallible(|_| Ok(()), GFP_KERNEL)?;
+    domain.schedule_or_run(|_| (), GFP_KERNEL)?;
+    domain.on_node(0)?.schedule(|_| (), GFP_KERNEL)?;
+
+    let mut batch = KVec::new();
+    for _ in 0..3 {
+        batch.push(|_: &Context<'_>| (), GFP_KERNEL)?;
+    }
+    domain.schedule_batch(batch, GFP_KERNEL)?;
+
+    let item = Arc::pin_init(pin_init!(Item { header <- TaskHeader::new() }), GFP_KERNEL)?;
+    domain.begin_item(item.clone())?.finish();
+    domain.submit(item)?;
+
+    let token = domain.begin(GFP_KERNEL)?;
+    let (d, cookie) = (domain.clone(), token.cookie());
+    domain.spawn(
+        async move {
+            let _ = d.wait(cookie.next(), GFP_KERNEL).await;
+        },
+        GFP_KERNEL,
+    )?;
+    token.finish();
+
+    domain.scope(|scope| scope.schedule(|_| (), GFP_KERNEL).map(|_| ()))?;
+    domain.synchronize_full()
+}
+
+impl kernel::Module for Everything {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let locks = KBox::try_pin_init(
+            try_pin_init!(Locks {
+                queue <- new_wait_queue!(1, "queue"),
+                counter <- new_event_counter!("counter"),
+                ring <- new_completion_ring!(4, GFP_KERNEL, "ring"),
+                table: new_wait_table!(4, GFP_KERNEL, "table")?,
+            }),
+            GFP_KERNEL,
+        )?;
+        locks.queue.with(|value| **value += 1);
+        locks.counter.advance(1);
+        locks.ring.post(1)?;
+        let _ = locks.table.wake_up(1, || ());
+
+        let domain = Arc::new(new_async_domain!("domain", GFP_KERNEL)?, GFP_KERNEL)?;
+        submit(&domain)?;
+        FIXED.schedule(|_| (), GFP_KERNEL)?;
+        FIXED.synchronize_full()?;
+        domain.schedule_with_handle(|_| 17, GFP_KERNEL)?.join()?;
+        Ok(Self {
+            _handle: domain.schedule_with_handle(|_| 17, GFP_KERNEL)?,
+            _locks: locks,
+            _domain: domain,
+        })
+    }
+}
