@@ -7,7 +7,7 @@
 //! - [`keyed`]: waits for one of very many resources, on few shared queues.
 //! - [`threshold`]: waits for so many events, and a ring of completions.
 //! - [`wait`]: wait queues whose waiters carry the condition that they wait for, so that nobody is
-//!   woken in vain.
+//!   woken spuriously.
 //!
 //! The [manual](manual/index.html) says why, which of it to use when, and how drivers do.
 //!

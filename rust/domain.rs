@@ -227,7 +227,7 @@ struct State {
 /// domain.synchronize_full()?;
 ///
 /// let stats: Stats = domain.stats();
-/// assert_eq!((stats.submitted, stats.finished, stats.vain), (1, 1, 0));
+/// assert_eq!((stats.submitted, stats.finished, stats.spurious), (1, 1, 0));
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -243,7 +243,7 @@ pub struct Stats {
     /// Waiters that a finishing task looked at and left asleep.
     pub skipped: u64,
     /// Waiters that ran and had to sleep again.
-    pub vain: u64,
+    pub spurious: u64,
 }
 
 // SAFETY: The domain is pinned while it is used; what it points to may be used by any thread.
@@ -430,7 +430,7 @@ impl AsyncDomain {
                 waits: counts.waits,
                 wakeups: counts.wakeups,
                 skipped: counts.skipped,
-                vain: counts.vain,
+                spurious: counts.spurious,
             }
         })
     }

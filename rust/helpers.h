@@ -82,7 +82,7 @@ void async_domain_helper_trace_wait_wake(const void *queue, const struct wait_qu
 					 u64 condition);
 void async_domain_helper_trace_wait_skip(const void *queue, const struct wait_queue_entry *waiter,
 					 u64 condition);
-void async_domain_helper_trace_wait_vain(const void *queue, const struct wait_queue_entry *waiter,
+void async_domain_helper_trace_wait_spurious(const void *queue, const struct wait_queue_entry *waiter,
 					 u64 condition);
 void async_domain_helper_trace_wait_gone(const void *queue, const struct wait_queue_entry *waiter,
 					 u64 condition);

@@ -42,5 +42,5 @@ ASYNC_DOMAIN_TRACE(task_finish, (const void *domain, u64 cookie, u64 frontier),
 ASYNC_DOMAIN_TRACE_WAIT(wait_queue);
 ASYNC_DOMAIN_TRACE_WAIT(wait_wake);
 ASYNC_DOMAIN_TRACE_WAIT(wait_skip);
-ASYNC_DOMAIN_TRACE_WAIT(wait_vain);
+ASYNC_DOMAIN_TRACE_WAIT(wait_spurious);
 ASYNC_DOMAIN_TRACE_WAIT(wait_gone);

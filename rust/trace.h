@@ -159,7 +159,7 @@ DEFINE_EVENT(async_domain_wait, wait_skip,
 );
 
 /* The waiter ran, found its condition not true, and sleeps again. */
-DEFINE_EVENT(async_domain_wait, wait_vain,
+DEFINE_EVENT(async_domain_wait, wait_spurious,
 	TP_PROTO(const void *queue, const struct wait_queue_entry *waiter, u64 condition),
 	TP_ARGS(queue, waiter, condition)
 );

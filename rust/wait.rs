@@ -31,8 +31,8 @@
 //!
 //! **A wake-up is a grant.** An entry is unlinked by the waker exactly if its filter said *wake*, so
 //! that a waiter that finds its entry unlinked is done: it does not look at the data again, and does
-//! not take the lock again. There is no such thing as a waiter that was woken in vain, unless
-//! somebody other than the queue wakes the thread; those wake-ups are counted ([`Counts::vain`]).
+//! not take the lock again. There is no such thing as a waiter that was woken spuriously, unless
+//! somebody other than the queue wakes the thread; those wake-ups are counted ([`Counts::spurious`]).
 //!
 //! **A grant may carry something.** What a waiter is woken for can be handed over with the wake-up:
 //! [`Filter::grant`] writes it into the waiter's filter, under the lock, and

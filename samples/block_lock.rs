@@ -189,10 +189,10 @@ impl kernel::Module for BlockLockModule {
         let torn = device.torn.load(Relaxed);
         pr_info!("{changes} changes of {BLOCKS} blocks, {torn} torn\n");
         pr_info!(
-            "{} waits in {BUCKETS} queues, {} wakeups, {} in vain\n",
+            "{} waits in {BUCKETS} queues, {} wakeups, {} spurious\n",
             counts.waits,
             counts.wakeups,
-            counts.vain
+            counts.spurious
         );
         if changes != TASKS * CHANGES || torn != 0 {
             return Err(EIO);

@@ -22,7 +22,7 @@
 //! - `poll()` says `POLLIN` when there are completions that nobody has been given, and `POLLHUP`
 //!   after `CLOSE`.
 //! - `ioctl(CLOSE)` lets all who wait return.
-//! - `ioctl(COUNTS, { waits, wakeups, skipped, vain })` reads what happened in the ring's queue.
+//! - `ioctl(COUNTS, { waits, wakeups, skipped, spurious })` reads what happened in the ring's queue.
 //!
 //! Completions that cannot be copied, since the buffer is no memory of the process, are gone.
 //!
@@ -262,7 +262,12 @@ impl MiscDevice for Open {
             }
             COUNTS => {
                 let counts = open.device.ring.counts();
-                let counts = [counts.waits, counts.wakeups, counts.skipped, counts.vain];
+                let counts = [
+                    counts.waits,
+                    counts.wakeups,
+                    counts.skipped,
+                    counts.spurious,
+                ];
                 argument.writer().write(&counts)?;
                 Ok(0)
             }

@@ -66,7 +66,7 @@
 //! nvme_bringup: <bring-up|take-down> sum of the parts <time> ms
 //! nvme_bringup: <bring-up|take-down> waiters <how often a thread slept for others to finish>
 //! nvme_bringup: <bring-up|take-down> wakeups <how often one was woken>
-//! nvme_bringup: <bring-up|take-down> wakeups in vain <how often that was too early>
+//! nvme_bringup: <bring-up|take-down> spurious wakeups <how often that was too early>
 //! ```
 //!
 //! # Parameters

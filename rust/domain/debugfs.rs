@@ -83,7 +83,7 @@ impl Records for Domains {
             domain.counts.waits,
             domain.counts.wakeups,
             domain.counts.skipped,
-            domain.counts.vain,
+            domain.counts.spurious,
             domain.module(),
             domain.name(),
         ));
@@ -176,12 +176,12 @@ fn show_domain(domain: &Snapshot, out: &Output<'_>) {
         domain.limit,
     ));
     out.print(fmt!(
-        "  waiters: {} waiting, {} waits, {} wakeups, {} skipped, {} in vain\n",
+        "  waiters: {} waiting, {} waits, {} wakeups, {} skipped, {} spurious\n",
         domain.waiting,
         domain.counts.waits,
         domain.counts.wakeups,
         domain.counts.skipped,
-        domain.counts.vain,
+        domain.counts.spurious,
     ));
 }
 

@@ -334,7 +334,7 @@ mod tests {
         start.finish();
         domain.synchronize_full()?;
         assert_eq!(next.load(Relaxed), N);
-        assert_eq!(domain.stats().vain, 0);
+        assert_eq!(domain.stats().spurious, 0);
         Ok(())
     }
 

@@ -264,7 +264,7 @@ mod tests {
         let stats = domain.stats();
         // CAST: A small number.
         assert_eq!(stats.wakeups, N as u64);
-        assert_eq!(stats.vain, 0);
+        assert_eq!(stats.spurious, 0);
         // Each walk looked at one waiter at most that it did not wake.
         // CAST: A small number.
         assert!(stats.skipped < N as u64);
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(b.synchronize_full(), Ok(()));
         settle();
         assert_eq!(
-            (a.stats().wakeups, a.stats().skipped, a.stats().vain),
+            (a.stats().wakeups, a.stats().skipped, a.stats().spurious),
             (0, 0, 0)
         );
 
@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(domain.synchronize_full(), Ok(()));
         assert_eq!(next.load(Relaxed), 32);
         assert_eq!(wrong.load(Relaxed), 0);
-        assert_eq!(domain.stats().vain, 0);
+        assert_eq!(domain.stats().spurious, 0);
         Ok(())
     }
 

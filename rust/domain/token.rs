@@ -217,7 +217,7 @@ mod tests {
         }
         let stats = domain.stats();
         assert_eq!((stats.submitted, stats.finished), (10, 10));
-        assert_eq!(stats.vain, 0);
+        assert_eq!(stats.spurious, 0);
         Ok(())
     }
 

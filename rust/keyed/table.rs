@@ -277,7 +277,7 @@ impl<K: Key> WaitTable<K> {
             sum.waits += counts.waits;
             sum.wakeups += counts.wakeups;
             sum.skipped += counts.skipped;
-            sum.vain += counts.vain;
+            sum.spurious += counts.spurious;
         }
         sum
     }
@@ -349,7 +349,7 @@ mod tests {
         }
         let counts = table.counts();
         assert_eq!(
-            (counts.waits, counts.wakeups, counts.vain),
+            (counts.waits, counts.wakeups, counts.spurious),
             (WAITERS, WAITERS, 0)
         );
         // They did share their queues.
@@ -429,7 +429,7 @@ mod tests {
             });
             assert_eq!(ret, Ok(()));
             assert_eq!(waker.join(), 1);
-            assert_eq!(shared.table.counts().vain, 0);
+            assert_eq!(shared.table.counts().spurious, 0);
         }
         Ok(())
     }

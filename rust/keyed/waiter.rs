@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(table.with(2, |bucket| bucket.wake_up_all()), woken(1, 1));
         assert_eq!(stranger.join(), (Ok(()), 1));
         assert_eq!(lonely.join(), (Ok(()), 1));
-        assert_eq!(table.counts().vain, 0);
+        assert_eq!(table.counts().spurious, 0);
         Ok(())
     }
 
@@ -273,7 +273,7 @@ mod tests {
         for thread in waiters {
             assert_eq!(thread.join(), (Ok(()), 1));
         }
-        assert_eq!(table.counts().vain, 0);
+        assert_eq!(table.counts().spurious, 0);
         Ok(())
     }
 
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(total as usize, THREADS * ROUNDS);
         assert!(resources.iter().all(|r| !r.taken.load(Relaxed)));
         let counts = table.counts();
-        assert_eq!((counts.wakeups, counts.vain), (counts.waits, 0));
+        assert_eq!((counts.wakeups, counts.spurious), (counts.waits, 0));
         Ok(())
     }
 

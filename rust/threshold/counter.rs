@@ -187,7 +187,7 @@ mod tests {
             // One sleep each: nobody ran to look and sleep again.
             assert_eq!(thread.join(), (Ok(()), 1));
         }
-        assert_eq!(counter.counts().vain, 0);
+        assert_eq!(counter.counts().spurious, 0);
         assert_eq!(counter.read(), 10);
         Ok(())
     }

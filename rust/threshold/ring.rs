@@ -190,7 +190,7 @@ impl<T: Copy + Send> CompletionRing<T> {
     ///
     /// let mut answers = [0; 4];
     /// assert_eq!(ring.wait(&mut answers, 4, WaitMode::KILLABLE)?, 3);
-    /// assert_eq!(ring.counts().vain, 0);
+    /// assert_eq!(ring.counts().spurious, 0);
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -509,7 +509,7 @@ mod tests {
         drop(handle);
         assert!(device.in_interrupt.load(Relaxed) >= INTERRUPTS);
         assert_eq!(ring.available(), 0);
-        assert_eq!(ring.counts().vain, 0);
+        assert_eq!(ring.counts().spurious, 0);
         Ok(())
     }
 
@@ -569,7 +569,7 @@ mod tests {
         assert!(seen.iter().all(|times| *times == 1));
         assert_eq!(ring.available(), 0);
         assert_eq!(ring.counts().waits, ring.counts().wakeups);
-        assert_eq!(ring.counts().vain, 0);
+        assert_eq!(ring.counts().spurious, 0);
         Ok(())
     }
 }

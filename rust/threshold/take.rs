@@ -208,7 +208,7 @@ mod tests {
                     // When the fourth event made it two again, since the walk to the one for two
                     // may have ended early; and on that walk, if it had to pass.
                     skipped: 1 + u64::from(!two_comes_first),
-                    vain: 0,
+                    spurious: 0,
                 }
             );
         }
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(ring.post_all(&[4, 5, 6]), Ok(0));
         assert_got(third, &[4]);
         assert_got(last, &[5, 6]);
-        assert_eq!(ring.counts().vain, 0);
+        assert_eq!(ring.counts().spurious, 0);
         Ok(())
     }
 
@@ -372,7 +372,7 @@ mod tests {
             assert_eq!(taker(min_wait, mode)?.join().0.err(), Some(ETIMEDOUT));
         }
         // Nobody was woken by the ring without need.
-        assert_eq!(ring.counts().vain, 0);
+        assert_eq!(ring.counts().spurious, 0);
         Ok(())
     }
 
@@ -386,7 +386,7 @@ mod tests {
         ring.close();
         assert_got(first, &[1, 2]);
         assert_eq!(second.join().0.err(), Some(ESHUTDOWN));
-        assert_eq!(ring.counts().vain, 0);
+        assert_eq!(ring.counts().spurious, 0);
         Ok(())
     }
 }

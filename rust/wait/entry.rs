@@ -323,7 +323,7 @@ event!(
 );
 event!(
     /// A waiter ran, and sleeps again.
-    wait_vain, __tracepoint_wait_vain, trace_wait_vain
+    wait_spurious, __tracepoint_wait_spurious, trace_wait_spurious
 );
 event!(
     /// A waiter was unlinked, and not by a waker.

@@ -38,7 +38,7 @@ pub struct Counts {
     pub skipped: u64,
     /// Waiters that ran, found their condition not true, and slept again. Wakers of this queue
     /// cause none; another wake-up of the thread does.
-    pub vain: u64,
+    pub spurious: u64,
 }
 
 /// A queue of waiters that each carry their condition, and data that its lock protects.
@@ -296,7 +296,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
     /// As [`wake`](Self::wake), with the queue's data as the event: filters judge by the data, and
     /// take out of it what they grant.
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub fn wake_by_data(&mut self) -> u64
     where
         F: Filter<Event = T>,
@@ -311,7 +311,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     /// Whether anybody waits.
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub fn has_waiters(&self) -> bool {
         let head = self.queue.head.get();
 
@@ -320,7 +320,7 @@ impl<T, F: Filter> Locked<'_, T, F> {
     }
 
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     fn walk(&mut self, event: &mut F::Event) -> u64 {
         let head = self.queue.head.get();
 
@@ -347,14 +347,14 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     /// What has happened on this queue so far.
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub fn counts(&self) -> Counts {
         // SAFETY: The counts are only touched under the lock, which is held.
         unsafe { *self.queue.counts.get() }
     }
 
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub(super) fn counts_mut(&mut self) -> &mut Counts {
         // SAFETY: As above, and through this borrow of the one `Locked` that there is.
         unsafe { &mut *self.queue.counts.get() }
@@ -365,7 +365,7 @@ impl<T, F: Filter> Deref for Locked<'_, T, F> {
     type Target = T;
 
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     fn deref(&self) -> &T {
         // SAFETY: The data is only touched under the lock, which is held, and through the one
         // `Locked` that there is.
@@ -375,7 +375,7 @@ impl<T, F: Filter> Deref for Locked<'_, T, F> {
 
 impl<T, F: Filter> DerefMut for Locked<'_, T, F> {
     #[inline]
-    // Tested by: mutant vain-not-counted, kunit wakeups_race_with_grants.
+    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: As above, and this borrow is exclusive.
         unsafe { &mut *self.queue.data.get() }

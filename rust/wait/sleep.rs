@@ -6,7 +6,7 @@ use super::{
     entry::{
         wait_gone,
         wait_queue,
-        wait_vain,
+        wait_spurious,
         Entry, //
     },
     Filter,
@@ -196,8 +196,8 @@ impl<T, F: Filter> WaitQueue<T, F> {
                         wait_gone::<F>(self.head.get(), entry);
                         return Some(Err(ETIMEDOUT));
                     }
-                    wait_vain::<F>(self.head.get(), entry);
-                    locked.counts_mut().vain += 1;
+                    wait_spurious::<F>(self.head.get(), entry);
+                    locked.counts_mut().spurious += 1;
                     ffi::set_current_state(mode.state);
                 }
                 None
@@ -352,7 +352,7 @@ mod tests {
                 waits: 4,
                 wakeups: 4,
                 skipped: 1,
-                vain: 0,
+                spurious: 0,
             }
         );
         Ok(())
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(before.join(), Ok(()));
         assert_eq!(after.join(), Ok(()));
         assert!(is_empty(&queue));
-        assert_eq!(counts(&queue).vain, 0);
+        assert_eq!(counts(&queue).spurious, 0);
         Ok(())
     }
 
@@ -471,11 +471,11 @@ mod tests {
         let waiter = waiter(&queue, 1, WaitMode::UNINTERRUPTIBLE)?;
 
         waiter.wake_up();
-        assert!(eventually(|| counts(&queue).vain == 1));
+        assert!(eventually(|| counts(&queue).spurious == 1));
         assert!(waiter.falls_asleep());
         assert_eq!(set(&queue, 1), 1);
         assert_eq!(waiter.join(), Ok(()));
-        assert_eq!(counts(&queue).vain, 1);
+        assert_eq!(counts(&queue).spurious, 1);
         Ok(())
     }
 

@@ -76,7 +76,7 @@ static int wait_for(int fd, u64 *buffer, u64 nr, u64 min_nr, u64 min_wait, u64 t
 }
 
 struct counts {
-	u64 waits, wakeups, skipped, vain;
+	u64 waits, wakeups, skipped, spurious;
 };
 
 static struct counts counts(int fd)
@@ -174,8 +174,8 @@ static void objection(void)
 	submit(fd, 2, 3, 100);
 	expect(three, 3, 2);
 	c = counts(fd);
-	check(c.waits == 2 && c.wakeups == 2 && c.vain == 0, "%llu waits, %llu wakeups, %llu in vain",
-	      (unsigned long long)c.waits, (unsigned long long)c.wakeups, (unsigned long long)c.vain);
+	check(c.waits == 2 && c.wakeups == 2 && c.spurious == 0, "%llu waits, %llu wakeups, %llu spurious",
+	      (unsigned long long)c.waits, (unsigned long long)c.wakeups, (unsigned long long)c.spurious);
 	close(fd);
 }
 
@@ -317,9 +317,9 @@ static void many(void)
 	for (int i = 0; i < NR; i++)
 		check(seen[i] == 1, "event %d came %d times", i, seen[i]);
 	c = counts(fd);
-	check(c.vain == 0, "%llu wakeups in vain", (unsigned long long)c.vain);
-	printf("%llu waits, %llu wakeups, %llu in vain\n", (unsigned long long)c.waits,
-	       (unsigned long long)c.wakeups, (unsigned long long)c.vain);
+	check(c.spurious == 0, "%llu spurious wakeups", (unsigned long long)c.spurious);
+	printf("%llu waits, %llu wakeups, %llu spurious\n", (unsigned long long)c.waits,
+	       (unsigned long long)c.wakeups, (unsigned long long)c.spurious);
 	close(fd);
 }
 

@@ -121,6 +121,6 @@ impl Operation {
         pr_info!("{} sum of the parts {}\n", name, Millis(parts));
         pr_info!("{} waiters {}\n", name, stats.waits);
         pr_info!("{} wakeups {}\n", name, stats.wakeups);
-        pr_info!("{} wakeups in vain {}\n", name, stats.vain);
+        pr_info!("{} spurious wakeups {}\n", name, stats.spurious);
     }
 }

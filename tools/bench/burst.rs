@@ -5,7 +5,7 @@
 //! `n` tasks wait in workers, at one gate, and `n` threads each for the cookie of one. Measured is the
 //! time from the opening of the gate to the moment when the last waiter has returned from its wait.
 //! Opening it makes all workers runnable before any of them runs, in cookie order: the kernel's side
-//! is slower still if tasks are let go one by one, since more waiters run, in vain, in between.
+//! is slower still if tasks are let go one by one, since more waiters run spuriously in between.
 //!
 //! In the time is, for each task: the wake-up of its worker, which returns from the function, ends the
 //! task and wakes waiters; and the switches to worker and waiter. All forms have the same tasks, and

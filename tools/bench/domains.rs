@@ -6,7 +6,7 @@
 //! tasks are submitted, run and end, which moves no frontier. The metric `ns_per_task` is the time
 //! for each of them, as in workload c. Everything else is to be 0: what the waiters used meanwhile
 //! (`switches`, `waiter_cpu_ns`), and, as the domains themselves count it, waiters that were woken
-//! (`wakeups`), looked at (`skipped`) or woken in vain (`vain`).
+//! (`wakeups`), looked at (`skipped`) or woken spuriously (`spurious`).
 
 use crate::{
     countdown::Countdown,
@@ -64,7 +64,7 @@ fn counts(domains: &[Domain], sheet: &mut Sheet<'_>) -> Result {
 
     sheet.count("wakeups", stats().map(|s| s.wakeups).sum())?;
     sheet.count("skipped", stats().map(|s| s.skipped).sum())?;
-    sheet.count("vain", stats().map(|s| s.vain).sum())
+    sheet.count("spurious", stats().map(|s| s.spurious).sum())
 }
 
 fn activity<F: Form>(

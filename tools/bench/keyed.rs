@@ -4,7 +4,7 @@
 //!
 //! - `ns_per_wake`: a wake-up of a key for which nobody waits.
 //! - `ns_per_roundtrip`: this thread wakes another one, which waits for a key, and is woken by it.
-//! - `vain`: how often the waiters for other keys ran meanwhile, in vain.
+//! - `spurious`: how often the waiters for other keys ran meanwhile.
 //!
 //! The sides: `keyed` is a [`WaitTable`] with the keys of the one that all share
 //! ([`shared()`](async_domain::keyed::shared)), but of one bucket; `wait_var` is `wait_var_event()` and
@@ -104,14 +104,14 @@ fn all<K: Keyed>(keyed: &K, n: usize, sheet: &mut Sheet<'_>) -> Result {
             now() - start
         });
         others.settle();
-        let vain = others.usage().since(before).switches;
+        let spurious = others.usage().since(before).switches;
 
         for i in 0..n {
             keyed.wake(FIRST_OTHER + i);
         }
         sheet.ns_per("ns_per_wake", wakes, TIMES)?;
         sheet.ns_per("ns_per_roundtrip", roundtrips?, TIMES)?;
-        sheet.count("vain", vain)
+        sheet.count("spurious", spurious)
     })?
 }
 

@@ -4,7 +4,7 @@
 //!
 //! `n` tasks wait in workers, and `n` threads each for the cookie of one. A task is let go when all
 //! waiters sleep again, so that each one that the end of the task before has woken has run, whether
-//! for good or in vain. Counted is what the waiters use from the first end to the last: how often
+//! for good or spuriously. Counted is what the waiters use from the first end to the last: how often
 //! they were switched away from (the last time is that at which they are done), and how long they
 //! ran. What the tasks and their workers use is not.
 

@@ -296,8 +296,8 @@ impl Events {
             state.ring.counts(),
         ] {
             check!(
-                counts.vain == 0 && counts.wakeups <= counts.waits,
-                "events: wakeups in vain, or of nobody: {counts:?}"
+                counts.spurious == 0 && counts.wakeups <= counts.waits,
+                "events: spurious wakeups, or wakeups without waits: {counts:?}"
             );
         }
     }

@@ -153,8 +153,8 @@ impl Exact {
         let counts = self.counts();
 
         check!(
-            counts.vain == 0 && counts.wakeups <= counts.waits,
-            "{:?}: wakeups in vain, or of nobody: {counts:?}",
+            counts.spurious == 0 && counts.wakeups <= counts.waits,
+            "{:?}: spurious wakeups, or wakeups without waits: {counts:?}",
             self.form
         );
         check!(

@@ -159,7 +159,7 @@ impl Model {
     }
 
     /// A worker is about to wait; `false` if workers do not wait for this domain, so that nobody is
-    /// woken in vain.
+    /// woken spuriously.
     pub(crate) fn worker_may_wait(&self) -> bool {
         let may = self.number % 2 == 0;
         if may {
@@ -372,17 +372,17 @@ impl Live {
             self.model.number,
             self.domain.lowest_in_progress()
         );
-        self.nothing_in_vain();
+        self.nothing_spurious();
         self.model.all_gone("although it is drained");
     }
 
-    fn nothing_in_vain(&self) {
+    fn nothing_spurious(&self) {
         let stats = self.domain.stats();
 
         let worker_waits = self.model.worker_waits.load(Acquire);
         check!(
-            stats.vain <= worker_waits && stats.wakeups <= stats.waits,
-            "domain {}: wakeups in vain, or of nobody: {stats:?}, {worker_waits} waits of workers",
+            stats.spurious <= worker_waits && stats.wakeups <= stats.waits,
+            "domain {}: spurious wakeups, or wakeups without waits: {stats:?}, {worker_waits} waits of workers",
             self.model.number
         );
     }
@@ -390,7 +390,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.nothing_in_vain();
+        self.nothing_spurious();
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Threads on all CPUs perform random operations of every kind on a changing set of domains, and on the
 //! waits by key and by threshold. Each operation is checked against a plain model that is kept beside
-//! what it works on ([`model`], [`body`], [`events`]): nobody is woken late, early or in vain, no
+//! what it works on ([`model`], [`body`], [`events`]): no wake-up is late, early or spurious, no
 //! cookie is out of order, each closure is run or dropped exactly once, and what happens in order does.
 //!
 //! The threads ([`thread`]) make their choices with generators of their own: the same seed makes every

@@ -18,7 +18,7 @@ FIELDS = {
     "task_cancel": ["domain", "cookie"],
     "task_error": ["domain", "cookie", "error"],
     "task_finish": ["domain", "cookie", "frontier"],
-    **{f"wait_{what}": ["queue", "waiter", "condition", "pid", "comm"] for what in ("queue", "wake", "skip", "vain", "gone")},
+    **{f"wait_{what}": ["queue", "waiter", "condition", "pid", "comm"] for what in ("queue", "wake", "skip", "spurious", "gone")},
 }
 
 

@@ -542,6 +542,6 @@ nobody_listens! {
     trace_wait_queue(*const c_void, *const wait_queue_entry, u64);
     trace_wait_wake(*const c_void, *const wait_queue_entry, u64);
     trace_wait_skip(*const c_void, *const wait_queue_entry, u64);
-    trace_wait_vain(*const c_void, *const wait_queue_entry, u64);
+    trace_wait_spurious(*const c_void, *const wait_queue_entry, u64);
     trace_wait_gone(*const c_void, *const wait_queue_entry, u64);
 }

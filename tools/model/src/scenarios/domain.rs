@@ -213,7 +213,7 @@ pub fn frontier() {
     for waiter in waiters {
         assert_eq!(waiter.join(), Ok(()));
     }
-    assert_eq!(domain.counts().vain, 0);
+    assert_eq!(domain.counts().spurious, 0);
     domain.end();
 }
 

@@ -179,7 +179,7 @@ pub fn one() {
     assert_eq!(waiter.join(), Ok(()));
     let counts = queue.counts();
     assert_eq!(
-        (counts.waits, counts.wakeups, counts.vain),
+        (counts.waits, counts.wakeups, counts.spurious),
         (woken, woken, 0)
     );
 }
@@ -197,7 +197,7 @@ pub fn two() {
     for waiter in waiters {
         assert_eq!(waiter.join(), Ok(()));
     }
-    assert_eq!(queue.counts().vain, 0);
+    assert_eq!(queue.counts().spurious, 0);
 }
 
 /// A waiter that leaves by itself while it is granted what it waits for: one of the two.
@@ -215,7 +215,7 @@ fn leaves(mode: WaitMode, error: Error, end: fn(usize)) {
         Ok(()) => assert_eq!(queue.counts().waits, woken),
         Err(e) => assert_eq!((e, woken), (error, 0)),
     }
-    assert_eq!(queue.counts().vain, 0);
+    assert_eq!(queue.counts().spurious, 0);
 }
 
 pub fn timeout() {
@@ -237,7 +237,7 @@ pub fn spurious() {
     queue.set(1);
     stranger.join();
     assert_eq!(waiter.join(), Ok(()));
-    assert!(queue.counts().vain <= 1);
+    assert!(queue.counts().spurious <= 1);
 }
 
 /// Two waiters in one queue, of which one leaves while the other is granted what it waits for.
