@@ -6,8 +6,8 @@
 //!   effects can happen in order; wait for exactly what you need. See [`domain`].
 //! - [`keyed`]: waits for one of very many resources, on few shared queues.
 //! - [`threshold`]: waits for so many events, and a ring of completions.
-//! - [`wait`]: wait queues whose waiters carry the condition that they wait for, so that nobody is
-//!   woken spuriously.
+//! - [`wait`]: wait queues whose waiters carry the condition that they wait for, so that no wake-up is
+//!   spurious.
 //!
 //! The [manual](manual/index.html) says why, which of it to use when, and how drivers do.
 //!

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the kernel has only as macros or inline functions, and the kernel crate lacks: thin
- * functions without a decision in them. Their prototypes reach Rust through bindgen.
+ * Functions for macros and inline functions of the kernel that the kernel crate lacks. They decide
+ * nothing. Their prototypes reach Rust through bindgen.
  */
 
 #include <linux/export.h>
@@ -15,17 +15,35 @@
 
 #include "helpers.h"
 
-unsigned long async_domain_helper_wait_queue_lock(struct wait_queue_head *head)
+DEFINE_SPINLOCK(async_domain_registry_lock);
+DEFINE_SPINLOCK(async_domain_dispatcher_lock);
+/* A raw one, since a thread takes it that dies, perhaps with interrupts off. */
+DEFINE_RAW_SPINLOCK(async_domain_spill_lock);
+
+unsigned long async_domain_helper_spin_lock_irqsave(spinlock_t *lock)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&head->lock, flags);
+	spin_lock_irqsave(lock, flags);
 	return flags;
 }
 
-void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigned long flags)
+void async_domain_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 {
-	spin_unlock_irqrestore(&head->lock, flags);
+	spin_unlock_irqrestore(lock, flags);
+}
+
+unsigned long async_domain_helper_raw_spin_lock_irqsave(raw_spinlock_t *lock)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void async_domain_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(lock, flags);
 }
 
 void async_domain_helper_set_current_state(unsigned int state)
@@ -33,27 +51,27 @@ void async_domain_helper_set_current_state(unsigned int state)
 	set_current_state(state);
 }
 
-bool async_domain_helper_signal_pending_state(unsigned int state)
+bool async_domain_safe_signal_pending_state(unsigned int state)
 {
 	return signal_pending_state(state, current);
 }
 
-bool async_domain_helper_in_task(void)
+bool async_domain_safe_in_task(void)
 {
 	return in_task();
 }
 
-bool async_domain_helper_preemptible(void)
+bool async_domain_safe_preemptible(void)
 {
 	return preemptible();
 }
 
-void async_domain_helper_cond_resched(void)
+void async_domain_safe_cond_resched(void)
 {
 	cond_resched();
 }
 
-void async_domain_helper_synchronize_rcu_tasks(void)
+void async_domain_safe_synchronize_rcu_tasks(void)
 {
 	synchronize_rcu_tasks();
 }
@@ -63,13 +81,13 @@ int async_domain_helper_register_die_notifier(struct notifier_block *block)
 	return register_die_notifier(block);
 }
 
-void async_domain_helper_unregister_die_notifier(struct notifier_block *block)
+int async_domain_helper_unregister_die_notifier(struct notifier_block *block)
 {
-	unregister_die_notifier(block);
+	return unregister_die_notifier(block);
 }
 
 /* The numbers are the architecture's. */
-bool async_domain_helper_is_oops(unsigned long event)
+bool async_domain_safe_is_oops(unsigned long event)
 {
 	return event == DIE_OOPS;
 }
@@ -120,22 +138,7 @@ bool async_domain_helper_list_empty_careful(struct list_head *entry)
 	return list_empty_careful(entry);
 }
 
-static DEFINE_SPINLOCK(registry_lock);
-
-unsigned long async_domain_helper_registry_lock(void)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&registry_lock, flags);
-	return flags;
-}
-
-void async_domain_helper_registry_unlock(unsigned long flags)
-{
-	spin_unlock_irqrestore(&registry_lock, flags);
-}
-
-unsigned int async_domain_helper_jiffies_to_msecs(unsigned long ticks)
+unsigned int async_domain_safe_jiffies_to_msecs(unsigned long ticks)
 {
 	return jiffies_to_msecs(ticks);
 }
@@ -159,37 +162,6 @@ void async_domain_helper_report_task(u64 cookie, int length, const char *stage, 
 		pr_cont("begun at %pS\n", code);
 	else
 		pr_cont("%ps\n", code);
-}
-
-/* A raw one, since a thread takes it that dies, perhaps with interrupts off. */
-static DEFINE_RAW_SPINLOCK(spill_lock);
-
-unsigned long async_domain_helper_spill_lock(void)
-{
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&spill_lock, flags);
-	return flags;
-}
-
-void async_domain_helper_spill_unlock(unsigned long flags)
-{
-	raw_spin_unlock_irqrestore(&spill_lock, flags);
-}
-
-static DEFINE_SPINLOCK(dispatcher_lock);
-
-unsigned long async_domain_helper_dispatcher_lock(void)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&dispatcher_lock, flags);
-	return flags;
-}
-
-void async_domain_helper_dispatcher_unlock(unsigned long flags)
-{
-	spin_unlock_irqrestore(&dispatcher_lock, flags);
 }
 
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
@@ -244,12 +216,12 @@ void async_domain_helper_wait_queue_reclass(struct wait_queue_head *head, const 
 /* As printk_legacy_allow_spinlock_enter() of kernel/printk/printk.c, and for the same reason. */
 static DEFINE_WAIT_OVERRIDE_MAP(spinlock_map, LD_WAIT_CONFIG);
 
-void async_domain_helper_allow_spinlock_enter(void)
+void async_domain_safe_allow_spinlock_enter(void)
 {
 	lock_map_acquire_try(&spinlock_map);
 }
 
-void async_domain_helper_allow_spinlock_exit(void)
+void async_domain_safe_allow_spinlock_exit(void)
 {
 	lock_map_release(&spinlock_map);
 }
@@ -281,7 +253,7 @@ void async_domain_helper_local_irq_restore(unsigned long flags)
 }
 
 /* Fails the next allocation of this task that may not sleep (see fault-injection.rst, fail-nth). */
-void async_domain_helper_fail_next_allocation(bool on)
+void async_domain_safe_fail_next_allocation(bool on)
 {
 #ifdef CONFIG_FAULT_INJECTION
 	current->fail_nth = on ? 1 : 0;
@@ -295,17 +267,17 @@ bool async_domain_helper_is_sleeping(struct task_struct *task)
 	return state != TASK_RUNNING && state != TASK_WAKING && !READ_ONCE(task->on_rq);
 }
 
-void async_domain_helper_allow_signal(int sig)
+void async_domain_safe_allow_signal(int sig)
 {
 	allow_signal(sig);
 }
 
-int async_domain_helper_nr_online_nodes(void)
+int async_domain_safe_nr_online_nodes(void)
 {
 	return num_online_nodes();
 }
 
-int async_domain_helper_numa_node_id(void)
+int async_domain_safe_numa_node_id(void)
 {
 	return cpu_to_node(raw_smp_processor_id());
 }

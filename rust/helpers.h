@@ -2,6 +2,9 @@
 /*
  * Prototypes of helpers.c, for the compiler and for bindgen. The prefix is taken off in the
  * bindings, as rust/Makefile of the kernel does with rust_helper_.
+ *
+ * A function with the prefix async_domain_safe_ is a safe one in Rust: with no arguments, and in no
+ * context, does it do any harm to memory.
  */
 #ifndef ASYNC_DOMAIN_HELPERS_H
 #define ASYNC_DOMAIN_HELPERS_H
@@ -11,22 +14,29 @@
 #include <linux/lockdep.h>
 #include <linux/notifier.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/wait.h>
 
-unsigned long async_domain_helper_wait_queue_lock(struct wait_queue_head *head);
-void async_domain_helper_wait_queue_unlock(struct wait_queue_head *head, unsigned long flags);
+extern spinlock_t async_domain_registry_lock;
+extern spinlock_t async_domain_dispatcher_lock;
+extern raw_spinlock_t async_domain_spill_lock;
+
+unsigned long async_domain_helper_spin_lock_irqsave(spinlock_t *lock);
+void async_domain_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+unsigned long async_domain_helper_raw_spin_lock_irqsave(raw_spinlock_t *lock);
+void async_domain_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags);
 
 void async_domain_helper_set_current_state(unsigned int state);
-bool async_domain_helper_signal_pending_state(unsigned int state);
-bool async_domain_helper_in_task(void);
-bool async_domain_helper_preemptible(void);
-void async_domain_helper_cond_resched(void);
+bool async_domain_safe_signal_pending_state(unsigned int state);
+bool async_domain_safe_in_task(void);
+bool async_domain_safe_preemptible(void);
+void async_domain_safe_cond_resched(void);
 
-void async_domain_helper_synchronize_rcu_tasks(void);
+void async_domain_safe_synchronize_rcu_tasks(void);
 
 int async_domain_helper_register_die_notifier(struct notifier_block *block);
-void async_domain_helper_unregister_die_notifier(struct notifier_block *block);
-bool async_domain_helper_is_oops(unsigned long event);
+int async_domain_helper_unregister_die_notifier(struct notifier_block *block);
+bool async_domain_safe_is_oops(unsigned long event);
 void __noreturn async_domain_helper_panic(const char *reason);
 
 int async_domain_helper_dev_to_node(struct device *dev);
@@ -39,20 +49,12 @@ void async_domain_helper_list_del_init(struct list_head *entry);
 void async_domain_helper_list_del_init_careful(struct list_head *entry);
 bool async_domain_helper_list_empty_careful(struct list_head *entry);
 
-unsigned long async_domain_helper_registry_lock(void);
-void async_domain_helper_registry_unlock(unsigned long flags);
-unsigned int async_domain_helper_jiffies_to_msecs(unsigned long ticks);
+unsigned int async_domain_safe_jiffies_to_msecs(unsigned long ticks);
 void async_domain_helper_get_task_comm(char (*comm)[TASK_COMM_LEN], struct task_struct *task);
 const char *async_domain_helper_module_name(struct module *module);
 
 void async_domain_helper_report_task(u64 cookie, int length, const char *stage, unsigned int age,
 				     int pid, const void *code, bool inside);
-
-unsigned long async_domain_helper_spill_lock(void);
-void async_domain_helper_spill_unlock(unsigned long flags);
-
-unsigned long async_domain_helper_dispatcher_lock(void);
-void async_domain_helper_dispatcher_unlock(unsigned long flags);
 
 void async_domain_helper_lockdep_init_map(struct lockdep_map *map, const char *name,
 					  struct lock_class_key *key);
@@ -63,8 +65,8 @@ void async_domain_helper_wait_queue_reclass(struct wait_queue_head *head, const 
 					    struct lock_class_key *key);
 void async_domain_helper_lock_map_acquire(struct lockdep_map *map);
 void async_domain_helper_lock_map_release(struct lockdep_map *map);
-void async_domain_helper_allow_spinlock_enter(void);
-void async_domain_helper_allow_spinlock_exit(void);
+void async_domain_safe_allow_spinlock_enter(void);
+void async_domain_safe_allow_spinlock_exit(void);
 
 /* Those of trace.c. */
 void async_domain_helper_trace_task_submit(const void *domain, u64 cookie, const void *func,
@@ -93,11 +95,11 @@ struct task_struct;
 struct task_struct *async_domain_helper_kthread_create(int (*fn)(void *data), void *data);
 unsigned long async_domain_helper_local_irq_save(void);
 void async_domain_helper_local_irq_restore(unsigned long flags);
-void async_domain_helper_fail_next_allocation(bool on);
+void async_domain_safe_fail_next_allocation(bool on);
 bool async_domain_helper_is_sleeping(struct task_struct *task);
-void async_domain_helper_allow_signal(int sig);
-int async_domain_helper_nr_online_nodes(void);
-int async_domain_helper_numa_node_id(void);
+void async_domain_safe_allow_signal(int sig);
+int async_domain_safe_nr_online_nodes(void);
+int async_domain_safe_numa_node_id(void);
 void async_domain_helper_mark_test_skipped(const char *reason);
 #endif
 

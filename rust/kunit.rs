@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the test suites share: domains, threads that can be watched, gates, and waiting with a limit.
+//! Helpers of the test suites: domains, threads that can be watched, gates, and waits with a limit.
 
 use crate::{
     ffi,
@@ -58,12 +58,11 @@ pub(crate) fn settle() {
     fsleep(Delta::from_millis(20));
 }
 
-/// Is called over and over by who spins for another thread. Some kernels have one CPU, and never preempt.
+/// Relaxes a loop that spins for another thread. Some kernels have one CPU, and never preempt.
 // Tested by: nothing: The suites themselves.
 pub(crate) fn relax() {
     core::hint::spin_loop();
-    // SAFETY: The tests spin in process context, with interrupts on.
-    unsafe { ffi::cond_resched() };
+    ffi::cond_resched();
 }
 
 /// A domain that tasks can refer to.
@@ -199,12 +198,12 @@ impl<F: FnOnce() -> R, R> ffi::ThreadFunction for Start<F, R> {
     }
 }
 
-/// Runs `f` and returns how often the current thread has gone to sleep meanwhile; on `PREEMPT_RT`, where who
-/// meets a lock that is held sleeps, too, only whether it has: 1 or 0.
+/// Runs `f` and returns how often the current thread has gone to sleep meanwhile; on `PREEMPT_RT`, where a
+/// held lock makes it sleep as well, only whether it has: 1 or 0.
 // Tested by: nothing: The suites themselves.
 pub(crate) fn count_switches(f: impl FnOnce()) -> usize {
     // SAFETY: The current task is valid, and changes this counter itself.
-    let switches = || unsafe { (*ffi::get_current()).nvcsw };
+    let switches = || unsafe { (*ffi::current()).nvcsw };
     let before = switches();
 
     f();
@@ -246,7 +245,7 @@ pub(crate) struct Interrupt<F: FnMut() + Send + 'static> {
     came: Atomic<bool>,
 }
 
-// SAFETY: Who shares it calls the function in the timer's interrupt only, which comes once.
+// SAFETY: Only the timer's interrupt, which comes once, calls the function.
 // Tested by: nothing: The suites themselves.
 unsafe impl<F: FnMut() + Send + 'static> Sync for Interrupt<F> {}
 
@@ -258,12 +257,9 @@ impl<F: FnMut() + Send + 'static> HrTimerCallback for Interrupt<F> {
         this: ArcBorrow<'_, Self>,
         _context: HrTimerCallbackContext<'_, Self>,
     ) -> HrTimerRestart {
-        // SAFETY: Nobody else touches it. The question may always be asked.
-        let in_task = unsafe {
-            (*this.func.get())();
-            ffi::in_task()
-        };
-        this.came.store(!in_task, Relaxed);
+        // SAFETY: Only this interrupt, which comes once, touches the function.
+        unsafe { (*this.func.get())() };
+        this.came.store(!ffi::in_task(), Relaxed);
         HrTimerRestart::NoRestart
     }
 }
@@ -297,19 +293,16 @@ impl<F: FnMut() + Send + 'static> Interrupt<F> {
 /// Runs `f`, whose first allocation with flags that do not allow to sleep fails. (See [`lacks_failslab`].)
 // Tested by: nothing: The suites themselves.
 pub(crate) fn without_memory<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: It concerns the current thread only.
-    unsafe { ffi::fail_next_allocation(true) };
+    ffi::fail_next_allocation(true);
     let ret = f();
-    // SAFETY: As above.
-    unsafe { ffi::fail_next_allocation(false) };
+    ffi::fail_next_allocation(false);
     ret
 }
 
 /// Lets the current thread, a kernel thread, get a signal.
 // Tested by: nothing: The suites themselves.
 pub(crate) fn allow_signal(signal: u32) {
-    // SAFETY: It concerns the current thread only.
-    unsafe { ffi::allow_signal(signal as c_int) };
+    ffi::allow_signal(signal as c_int);
 }
 
 /// Runs `f` while the workqueue runs so many items at a time, on each node.
@@ -357,8 +350,7 @@ pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
 /// How many NUMA nodes are online.
 // Tested by: nothing: The suites themselves.
 pub(crate) fn nodes() -> i32 {
-    // SAFETY: It may always be called.
-    unsafe { ffi::nr_online_nodes() }
+    ffi::nr_online_nodes()
 }
 
 /// Whether there is only one NUMA node. If so, the case is skipped, and must return.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the library sets up when it is loaded, and takes down when it goes.
+//! The loaded module: its state, set up by the init function and torn down on unload.
 
 use crate::{
     domain,
@@ -10,7 +10,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What the loaded module owns. Dropped in this order.
+/// State of the loaded module. Dropped in this order.
 pub(crate) struct AsyncDomainModule {
     #[cfg(CONFIG_DEBUG_FS)]
     _debugfs: domain::DebugFs,
@@ -21,7 +21,7 @@ pub(crate) struct AsyncDomainModule {
     _polls: queue::Queue,
     _retirement: queue::Queue,
     #[cfg(CONFIG_PREEMPT_RT)]
-    _leftovers: queue::Queue,
+    _deferred: queue::Queue,
     _shared: keyed::SharedTable,
     _last_steps: domain::LastSteps,
 }
@@ -42,7 +42,7 @@ impl AsyncDomainModule {
             _polls: queue::Queue::new(&queue::POLLS, c"async_domain_poll")?,
             _retirement: queue::Queue::new(&queue::RETIREMENT, c"async_domain_retire")?,
             #[cfg(CONFIG_PREEMPT_RT)]
-            _leftovers: queue::Queue::new(&queue::LEFTOVERS, c"async_domain_leftovers")?,
+            _deferred: queue::Queue::new(&queue::DEFERRED, c"async_domain_deferred")?,
             _shared: keyed::SharedTable::new()?,
             _last_steps: domain::LastSteps::new(),
             _notifier: ffi::ModuleNotifier::new()?,

@@ -45,13 +45,13 @@ pub(crate) struct Workqueue(Atomic<*mut ffi::workqueue_struct>);
 /// Where tasks run.
 pub(crate) static TASKS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
-/// Where tasks are retired that nobody else can.
+/// Where tasks are retired whose own thread cannot.
 pub(crate) static RETIREMENT: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
-/// Where tokens are finished, and memory freed, that must not be in a context in which locks cannot sleep: nothing
-/// there waits, but for what the destructors of items do. Apart from what is retired, which may wait for these tokens.
+/// Where tokens are finished, and memory is freed, on behalf of contexts in which locks cannot sleep. Only
+/// destructors of items may wait there. Apart from the retirement, which may wait for these tokens.
 #[cfg(CONFIG_PREEMPT_RT)]
-pub(crate) static LEFTOVERS: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
+pub(crate) static DEFERRED: Workqueue = Workqueue(Atomic::new(ptr::null_mut()));
 
 /// Where spawned futures are polled. Apart from the tasks, which may hold all their places while they
 /// wait for a future to be polled.
@@ -79,8 +79,7 @@ impl Drop for Queue {
         // SAFETY: The pointer comes from `alloc_workqueue()`, and no task can be queued any more:
         // each one holds a reference on a module that depends on this one, or on this one itself, or is
         // waited for by a frame in such a module.
-        // What is left of the tasks that ran is the end of their work function, in our own text;
-        // destroying the queue waits for it.
+        // Only the tail of our own work functions may still be running; destroying the queue waits for it.
         unsafe { ffi::destroy_workqueue(self.0.raw()) };
         self.0 .0.store(ptr::null_mut(), Relaxed);
     }
@@ -104,12 +103,12 @@ impl Workqueue {
 #[inline]
 // Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn enqueue(work: *mut ffi::work_struct, node: c_int) {
-    // SAFETY: By the caller's promise.
+    // SAFETY: The item is initialised, idle and stays valid until it has run; the node is valid, or none.
     unsafe { enqueue_on(&TASKS, work, node) };
 }
 
-/// Queues an item on one of the queues; `false` if that cannot be done just now, since somebody is
-/// trying to [`cancel`] it.
+/// Queues an item on one of the queues; `false` if that cannot be done just now, since another
+/// thread is trying to [`cancel`] it.
 ///
 /// # Safety
 ///
@@ -143,30 +142,31 @@ pub(crate) unsafe fn enqueue_on(
 /// As [`enqueue`].
 // Tested by: model domain-cancel, model dispatcher-cancel-last.
 pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
-    // SAFETY: As above.
+    // SAFETY: The queue exists while any consumer can call this; the item is initialised, idle and stays.
     unsafe { ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, RETIREMENT.raw(), work) };
 }
 
-/// Leaves to a worker what takes locks that sleep with `PREEMPT_RT`, where that must not be; says whether it has.
+/// Defers work that takes locks to a worker, where `PREEMPT_RT` does not allow to take them; `false` if it does.
 ///
 /// `work` is initialised here, for `T`.
 ///
 /// # Safety
 ///
 /// `work` must be valid for writing, not queued, and stay valid until its work function has been called, which
-/// must not wait for anything that a consumer does, other than in the destructor of what is left.
+/// must not wait for anything that a consumer does, other than in a destructor.
 #[cfg(CONFIG_PREEMPT_RT)]
 // Tested by: model domain-cancel, model dispatcher-cancel-last.
-pub(crate) unsafe fn leave_to_worker<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
-    // SAFETY: By the caller's promise; the question may always be asked.
-    unsafe {
-        if ffi::preemptible() {
-            return false;
-        }
-        ffi::init_work::<T>(work);
-        ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, LEFTOVERS.raw(), work);
-        true
+pub(crate) unsafe fn defer<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
+    if ffi::preemptible() {
+        return false;
     }
+    // SAFETY: The item is valid for writing and not queued, and stays until it has run. The queue exists while any
+    // consumer can call this.
+    unsafe {
+        ffi::init_work::<T>(work);
+        ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, DEFERRED.raw(), work);
+    }
+    true
 }
 
 /// Takes an item off the queue; `false` if it is not on it, since a worker has begun with it.

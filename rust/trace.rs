@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tracepoints: how the floors above ask whether somebody listens.
+//! Tracepoints: whether one is enabled.
 //!
-//! The tracepoints are those of `trace.h`, made in `trace.c`. Each has a static key: as long as nobody
-//! listens, asking is one instruction that does nothing, which is patched into a jump when somebody does.
-//! What an event has to say is gathered behind that jump, in a function of its own, so that it costs those
-//! who do not ask no registers either. On kernels without tracepoints the answer is no at compile time.
+//! The tracepoints are those of `trace.h`, made in `trace.c`. Each has a static key: while it is disabled, the
+//! check is one no-op instruction, which is patched into a jump when it is enabled. Arguments are computed
+//! behind that jump, in a function of its own, so that a disabled tracepoint takes no registers. On kernels
+//! without tracepoints the check is constant.
 //!
-//! Functions that are inlined into other modules ask there: so `trace.c` exports what this names.
+//! Functions that are inlined into other modules check there: so `trace.c` exports the tracepoints.
 
-/// Whether somebody listens to a tracepoint: its name in `trace.h`, after `__tracepoint_`.
+/// Whether a tracepoint, `__tracepoint_` and its name in `trace.h`, is enabled.
 ///
-/// As `kernel::jump_label` does it, but that the compiler is told that memory and flags stay as they are, as
-/// in C: what is in registers need not be read again.
+/// Unlike `kernel::jump_label`, this tells the compiler, as C does, that memory and flags stay as they are:
+/// registers need not be loaded again.
 #[cfg(all(CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL))]
 // Tested by: test trace.
 macro_rules! is_on {
@@ -22,13 +22,8 @@ macro_rules! is_on {
             // kernel patches is an instruction that does nothing, or jumps.
             unsafe {
                 ::kernel::asm!(
-                    include!(concat!(
-                        env!("OBJTREE"),
-                        "/rust/kernel/generated_arch_static_branch_asm.rs"
-                    ));
-                    l_yes = label {
-                        break 'is_on true;
-                    },
+                    include!(concat!(env!("OBJTREE"), "/rust/kernel/generated_arch_static_branch_asm.rs"));
+                    l_yes = label { break 'is_on true; },
                     symb = sym $crate::ffi::$tracepoint,
                     off = const ::core::mem::offset_of!($crate::ffi::tracepoint, key),
                     branch = const 0,
@@ -45,7 +40,7 @@ macro_rules! is_on {
 // Tested by: test trace.
 macro_rules! is_on {
     ($tracepoint:ident) => {
-        // SAFETY: As above.
+        // SAFETY: The variable is a tracepoint that `trace.c` makes, and `key` its static key.
         unsafe {
             ::kernel::jump_label::static_branch_unlikely!(
                 $crate::ffi::$tracepoint,

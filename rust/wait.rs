@@ -12,7 +12,7 @@
 //! decides whether its waiter runs.
 //!
 //! A [`WaitQueue<T, F>`] is a `struct wait_queue_head`, data of type `T` that the head's own lock
-//! protects, and waiters that each carry a [`Filter`] `F`. Whoever changes the data wakes, under the
+//! protects, and waiters that each carry a [`Filter`] `F`. A waker changes the data and wakes, under the
 //! same lock, with an *event* that says what has come true. The wake function judges each waiter by
 //! the event and the waiter's own filter, and calls `autoremove_wake_function()` only for those
 //! whose condition holds:
@@ -31,8 +31,8 @@
 //!
 //! **A wake-up is a grant.** An entry is unlinked by the waker exactly if its filter said *wake*, so
 //! that a waiter that finds its entry unlinked is done: it does not look at the data again, and does
-//! not take the lock again. There is no such thing as a waiter that was woken spuriously, unless
-//! somebody other than the queue wakes the thread; those wake-ups are counted ([`Counts::spurious`]).
+//! not take the lock again. No wake-up is spurious, unless
+//! it does not come from the queue; those wake-ups are counted ([`Counts::spurious`]).
 //!
 //! **A grant may carry something.** What a waiter is woken for can be handed over with the wake-up:
 //! [`Filter::grant`] writes it into the waiter's filter, under the lock, and
@@ -67,6 +67,7 @@ mod filter;
 mod head;
 mod inspect;
 mod mode;
+mod queued;
 mod sleep;
 mod waker;
 

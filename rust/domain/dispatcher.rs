@@ -11,7 +11,13 @@
 
 use super::AsyncDomain;
 use crate::{
-    ffi,
+    ffi::{
+        self,
+        irq_lock::{
+            static_irq_lock,
+            StaticIrqLock, //
+        },
+    },
     queue, //
 };
 use core::{
@@ -292,26 +298,22 @@ struct Waiting {
     last: Cell<*const AsyncDomain>,
 }
 
-// SAFETY: By the type invariant, it is touched under its lock only.
+// SAFETY: The domains in the list may be used by any thread.
 // Tested by: nothing.
-unsafe impl Sync for Waiting {}
+unsafe impl Send for Waiting {}
 
-static WAITING: Waiting = Waiting {
-    first: Cell::new(ptr::null()),
-    last: Cell::new(ptr::null()),
-};
+static WAITING: StaticIrqLock<Waiting> = static_irq_lock!(
+    spin async_domain_dispatcher_lock,
+    Waiting {
+        first: Cell::new(ptr::null()),
+        last: Cell::new(ptr::null()),
+    }
+);
 
 impl Waiting {
     /// Runs `f` with the lock held and interrupts off: it is taken under the domains' locks.
-    // Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
     fn locked<R>(f: impl FnOnce(&Self) -> R) -> R {
-        // SAFETY: The lock is a static one, which is given back below, by the same thread, last in, first
-        // out.
-        let flags = unsafe { ffi::dispatcher_lock() };
-        let ret = f(&WAITING);
-        // SAFETY: As above.
-        unsafe { ffi::dispatcher_unlock(flags) };
-        ret
+        WAITING.with(|waiting| f(&waiting))
     }
 
     /// The domain that has waited longest.

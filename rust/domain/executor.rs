@@ -346,7 +346,7 @@ impl Spawned {
                 return;
             }
             #[cfg(CONFIG_PREEMPT_RT)]
-            if queue::leave_to_worker::<Leftover>(Opaque::cast_into(&raw const (*this).work)) {
+            if queue::defer::<Leftover>(Opaque::cast_into(&raw const (*this).work)) {
                 return;
             }
             ffi::with_spin_locks(|| Self::free(this));

@@ -63,8 +63,7 @@ fn wait_from(
         }
         waited += step;
         step = waited;
-        // SAFETY: It may always be called.
-        report(unsafe { ffi::jiffies_to_msecs(waited) } / 1000);
+        report(ffi::jiffies_to_msecs(waited) / 1000);
     }
 }
 

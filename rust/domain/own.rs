@@ -71,8 +71,6 @@ impl Drop for LastSteps {
         // They do not sleep any more: when each thread has slept or been in user space once, and each
         // interrupt has been left, then they are out. This is how the kernel frees trampolines. (Where it has
         // preemption, but no trampolines, this waits for less: see the limits in Documentation/guidelines.rst.)
-        //
-        // SAFETY: We are in the exit function of the module, in process context.
-        unsafe { ffi::synchronize_rcu_tasks() };
+        ffi::synchronize_rcu_tasks();
     }
 }

@@ -113,11 +113,9 @@ mod tests {
         let mut there = 0;
         for i in 0..100 {
             let node = i % nodes;
-            let ran_on = domain.on_node(node)?.schedule_with_handle(
-                // SAFETY: It may always be called.
-                |_| unsafe { ffi::numa_node_id() },
-                GFP_KERNEL,
-            )?;
+            let ran_on = domain
+                .on_node(node)?
+                .schedule_with_handle(|_| ffi::numa_node_id(), GFP_KERNEL)?;
             if ran_on.join()? == node {
                 there += 1;
             }
@@ -140,11 +138,9 @@ mod tests {
         domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
         for i in 0..200 {
             let node = i / 2 % nodes;
-            let handle = domain.on_node(node)?.schedule_with_handle(
-                // SAFETY: It may always be called.
-                move |_| (unsafe { ffi::numa_node_id() }) == node,
-                GFP_KERNEL,
-            )?;
+            let handle = domain
+                .on_node(node)?
+                .schedule_with_handle(move |_| ffi::numa_node_id() == node, GFP_KERNEL)?;
             handles.push(handle, GFP_KERNEL)?;
         }
         gate.open();

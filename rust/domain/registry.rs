@@ -18,7 +18,13 @@ use super::{
 };
 use crate::{
     errno::EDEADLK,
-    ffi,
+    ffi::{
+        self,
+        irq_lock::{
+            static_irq_lock,
+            StaticIrqLock, //
+        },
+    },
     wait::WaitMode, //
 };
 use core::{
@@ -77,16 +83,11 @@ static FIRST: First = First(UnsafeCell::new(ptr::null()));
 /// The number of the domain that was entered last.
 static LAST_NUMBER: Atomic<u64> = Atomic::new(0);
 
+static LOCK: StaticIrqLock<()> = static_irq_lock!(spin async_domain_registry_lock, ());
+
 /// Runs `f` with the registry's lock held and interrupts off.
-// Tested by: mutant visitors-not-counted, mutant exclusive-domains-visited.
 pub(super) fn locked<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: The lock is a static one. It is given back below, by the same thread, last in, first
-    // out.
-    let flags = unsafe { ffi::registry_lock() };
-    let ret = f();
-    // SAFETY: As above.
-    unsafe { ffi::registry_unlock(flags) };
-    ret
+    LOCK.with(|_| f())
 }
 
 /// All domains.

@@ -40,7 +40,13 @@ use super::{
     },
     AsyncDomain, //
 };
-use crate::ffi;
+use crate::ffi::{
+    self,
+    irq_lock::{
+        static_irq_lock,
+        StaticRawIrqLock, //
+    },
+};
 use core::{
     cell::UnsafeCell,
     mem::{
@@ -139,12 +145,9 @@ static SPILL: Spill = Spill {
 /// a thread that dies.
 // Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn spill<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: The lock is a static one, which is given back below, last in, first out.
-    let flags = unsafe { ffi::spill_lock() };
-    let ret = f();
-    // SAFETY: As above.
-    unsafe { ffi::spill_unlock(flags) };
-    ret
+    static LOCK: StaticRawIrqLock<()> = static_irq_lock!(raw async_domain_spill_lock, ());
+
+    LOCK.with(|_| f())
 }
 
 /// The slots in which a thread may be found.
@@ -159,8 +162,7 @@ fn slots(thread: *mut ffi::task_struct) -> impl Iterator<Item = &'static Slot> {
 /// Returns the slot of the current thread, if it has one.
 // Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn find() -> Option<&'static Slot> {
-    // SAFETY: It may always be called.
-    let thread = unsafe { ffi::get_current() };
+    let thread = ffi::current();
 
     slots(thread).find(|slot| slot.thread.load(Relaxed) == thread)
 }
@@ -168,8 +170,7 @@ fn find() -> Option<&'static Slot> {
 /// Returns the innermost task of the current thread.
 // Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn innermost() -> *const Run {
-    // SAFETY: It may always be called.
-    if !unsafe { ffi::in_task() } {
+    if !ffi::in_task() {
         return ptr::null();
     }
     if let Some(slot) = find() {
@@ -179,8 +180,7 @@ fn innermost() -> *const Run {
     if SPILL.len.load(Relaxed) == 0 {
         return ptr::null();
     }
-    // SAFETY: It may always be called.
-    let thread = unsafe { ffi::get_current() };
+    let thread = ffi::current();
 
     spill(|| {
         // SAFETY: The lock is held.
@@ -240,8 +240,7 @@ impl Worker {
     // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
     //   scopes_nest_in_tasks_of_the_same_domain.
     pub(super) unsafe fn new() -> Self {
-        // SAFETY: It may always be called.
-        let thread = unsafe { ffi::get_current() };
+        let thread = ffi::current();
         let slot = slots(thread).find(|slot| {
             slot.thread
                 .cmpxchg(ptr::null_mut(), thread, Acquire)
@@ -319,8 +318,7 @@ impl Run {
         // finished. What the thread is inside of stays until `f` has returned.
         let run = unsafe { Self::new(domain, node, outer, opener) };
 
-        // SAFETY: It may always be called.
-        if !unsafe { ffi::in_task() } {
+        if !ffi::in_task() {
             f(&run);
             return run.is_attached();
         }
@@ -357,8 +355,7 @@ impl Run {
 
     // Tested by: test debugfs.
     fn open(&self) -> Option<Worker> {
-        // SAFETY: It may always be called.
-        if !unsafe { ffi::in_task() } {
+        if !ffi::in_task() {
             return None;
         }
         let (slot, worker) = self.slot();
@@ -369,8 +366,7 @@ impl Run {
 
     // Tested by: kunit a_thread_that_dies_gives_its_slot_back.
     fn close(&self, worker: Option<Worker>) {
-        // SAFETY: It may always be called.
-        if unsafe { ffi::in_task() } {
+        if ffi::in_task() {
             // SAFETY: The slot is that of this thread, which `open` has found.
             unsafe { self.pop(worker.as_ref().map_or_else(find, |worker| worker.slot)) };
         }
@@ -468,8 +464,7 @@ impl Run {
     // Tested by: mutant drain-of-own-domain-hangs, kunit
     //   a_thread_knows_its_tasks_when_there_are_more_than_slots.
     fn spill(&self) {
-        // SAFETY: It may always be called.
-        let thread = unsafe { ffi::get_current() };
+        let thread = ffi::current();
 
         SPILL.len.add(1, Relaxed);
         spill(|| {
@@ -652,8 +647,7 @@ fn die(reason: &CStr) -> ! {
 /// Gives back what the current thread has in the table or the list.
 // Tested by: kunit a_thread_that_dies_gives_its_slot_back, test dying-threads.
 fn forget_current() {
-    // SAFETY: It may always be called.
-    let (thread, in_task) = unsafe { (ffi::get_current(), ffi::in_task()) };
+    let (thread, in_task) = (ffi::current(), ffi::in_task());
 
     if !in_task {
         return;
@@ -727,9 +721,8 @@ mod tests {
                 d.open();
                 g.wait();
                 if let Some(slot) = slot {
-                    // SAFETY: It is ours again.
-                    slot.thread.store(unsafe { ffi::get_current() }, Relaxed);
-                    // SAFETY: As above.
+                    slot.thread.store(ffi::current(), Relaxed);
+                    // SAFETY: The slot is ours again.
                     unsafe { *slot.innermost.get() = before };
                 }
                 (slot.is_some(), after)

@@ -186,8 +186,7 @@ impl AsyncDomain {
     /// interrupt.
     // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit submission_with_interrupts_off.
     fn run_here(&self, error: Error, func: &mut dyn FnMut(&Context<'_>)) -> Result<Cookie> {
-        // SAFETY: It may always be called.
-        if !unsafe { ffi::in_task() } {
+        if !ffi::in_task() {
             return Err(error);
         }
 
@@ -450,8 +449,7 @@ mod tests {
         }
         let domain = domain()?;
         let ran_by = counter()?;
-        // SAFETY: The current task is valid.
-        let pid = || unsafe { (*ffi::get_current()).pid };
+        let pid = ffi::current_pid;
         let report = |r: Arc<Atomic<i32>>| move |_: &Context<'_>| r.store(pid(), Relaxed);
 
         let cookie = domain.schedule_or_run(report(ran_by.clone()), GFP_KERNEL)?;

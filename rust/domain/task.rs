@@ -360,7 +360,7 @@ impl Task {
     pub(super) unsafe fn leave_token(this: NonNull<Self>) -> bool {
         // SAFETY: The work item is not queued: the token is finished once, and an item has no in-order part. It is
         // valid until the item is dropped.
-        unsafe { queue::leave_to_worker::<LeftToken>(Self::work(this)) }
+        unsafe { queue::defer::<LeftToken>(Self::work(this)) }
     }
 
     /// Whether the task works for this scope.
@@ -525,8 +525,7 @@ impl Task {
                 ffi::kfree(left.memory.cast());
                 next = left.next;
             }
-            // SAFETY: It may be called in process context.
-            unsafe { ffi::cond_resched() };
+            ffi::cond_resched();
         }
     }
 

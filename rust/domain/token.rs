@@ -180,7 +180,7 @@ impl Drop for Token {
         // SAFETY: The work item is in memory of ours, which the work function frees. It never waits.
         unsafe {
             let work = kernel::types::Opaque::cast_into(&raw const (*this).work);
-            if crate::queue::leave_to_worker::<InFlight>(work) {
+            if crate::queue::defer::<InFlight>(work) {
                 return;
             }
         }

@@ -98,8 +98,7 @@ fn wait_until(module: *mut ffi::module, is_over: impl Fn() -> bool) {
     // It cannot fail: nothing but the condition ends it.
     let _ = overdue::wait(
         |mode| {
-            // SAFETY: It may always be called.
-            let mut left = unsafe { ffi::jiffies_to_msecs(mode.time_limit().unwrap_or(0)) };
+            let mut left = ffi::jiffies_to_msecs(mode.time_limit().unwrap_or(0));
 
             while !is_over() {
                 if left == 0 {

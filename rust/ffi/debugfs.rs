@@ -47,25 +47,26 @@ impl Output<'_> {
         self.file.call_printf(args);
     }
 
-    /// Prints what stands for an address, in tracepoints and elsewhere (C's `%p`).
-    // Tested by: test debugfs.
+    /// Prints the hash of an address, which tracepoints print as well (C's `%p`).
     pub(crate) fn hashed(&self, address: *const c_void) {
-        // SAFETY: The file is valid. The address is not followed.
-        unsafe { bindings::seq_printf(self.raw, c"%p".as_char_ptr(), address) };
+        self.address(c"%p", address.addr());
     }
 
     /// Prints the name of the function at this address.
-    // Tested by: test debugfs.
     pub(crate) fn function(&self, address: usize) {
-        // SAFETY: The file is valid. `%ps` takes an address, and looks it up.
-        unsafe { bindings::seq_printf(self.raw, c"%ps".as_char_ptr(), address) };
+        self.address(c"%ps", address);
     }
 
-    /// Prints the name of the function that this address is in, and where.
-    // Tested by: test debugfs.
+    /// Prints the name of the function that this address is in, and the offset.
     pub(crate) fn place(&self, address: usize) {
-        // SAFETY: As above.
-        unsafe { bindings::seq_printf(self.raw, c"%pS".as_char_ptr(), address) };
+        self.address(c"%pS", address);
+    }
+
+    /// Prints an address, in a format that takes one and does not follow it.
+    // Tested by: test debugfs.
+    fn address(&self, format: &CStr, address: usize) {
+        // SAFETY: The file is valid, and the format is one of the three above, which look the address up or hash it.
+        unsafe { bindings::seq_printf(self.raw, format.as_char_ptr(), address) };
     }
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct Directory(*mut bindings::dentry);
 // SAFETY: What is done to an entry may be done by any thread.
 // Tested by: test debugfs.
 unsafe impl Send for Directory {}
-// SAFETY: As above.
+// SAFETY: A shared directory only makes files, which any thread may do.
 // Tested by: test debugfs.
 unsafe impl Sync for Directory {}
 
@@ -107,8 +108,8 @@ impl Directory {
 impl Drop for Directory {
     // Tested by: test debugfs.
     fn drop(&mut self) {
-        // SAFETY: It is a directory, or an error, which is let pass. Who reads a file just now is waited
-        // for.
+        // SAFETY: It is a directory, or an error, which is let pass. This waits for
+        // running readers.
         unsafe { bindings::debugfs_remove(self.0) };
     }
 }
@@ -171,11 +172,13 @@ impl<R: Records> File<R> {
 
     /// # Safety
     ///
-    /// `seq` must be that of such a file, whose lock must be held.
+    /// Only the kernel may call it, for such a file, with its lock held.
     // Tested by: test debugfs.
-    unsafe fn find(seq: *mut bindings::seq_file, position: *mut bindings::loff_t) -> *mut c_void {
-        // SAFETY: By the caller's promise: the records are in the box that `open` has made, and nobody
-        // else uses them.
+    unsafe extern "C" fn start(
+        seq: *mut bindings::seq_file,
+        position: *mut bindings::loff_t,
+    ) -> *mut c_void {
+        // SAFETY: `open` has put the records into a box, which is used under the lock of the file only.
         let (records, position) = unsafe { (&mut *(*seq).private.cast::<R>(), &mut *position) };
 
         // CAST: Positions are not negative, and few.
@@ -192,42 +195,30 @@ impl<R: Records> File<R> {
     ///
     /// Only the kernel may call it, for such a file, with its lock held.
     // Tested by: test debugfs.
-    unsafe extern "C" fn start(
-        seq: *mut bindings::seq_file,
-        position: *mut bindings::loff_t,
-    ) -> *mut c_void {
-        // SAFETY: The kernel calls it for a file that `open` has opened, with its lock held.
-        unsafe { Self::find(seq, position) }
-    }
-
-    /// # Safety
-    ///
-    /// As above.
-    // Tested by: test debugfs.
     unsafe extern "C" fn next(
         seq: *mut bindings::seq_file,
         _record: *mut c_void,
         position: *mut bindings::loff_t,
     ) -> *mut c_void {
-        // SAFETY: As above.
+        // SAFETY: The kernel passes the position that it wants to have moved on, and holds the lock.
         unsafe {
             *position += 1;
-            Self::find(seq, position)
+            Self::start(seq, position)
         }
     }
 
     /// # Safety
     ///
-    /// As above.
+    /// Only the kernel may call it, for such a file, with its lock held.
     // Tested by: test debugfs.
     unsafe extern "C" fn stop(_seq: *mut bindings::seq_file, _record: *mut c_void) {}
 
     /// # Safety
     ///
-    /// As above.
+    /// Only the kernel may call it, for such a file, with its lock held.
     // Tested by: test debugfs.
     unsafe extern "C" fn show(seq: *mut bindings::seq_file, _record: *mut c_void) -> c_int {
-        // SAFETY: As above.
+        // SAFETY: The file is valid, and the records are in the box of `open`; the lock of the file is held.
         unsafe {
             let out = Output {
                 file: SeqFile::from_raw(seq),

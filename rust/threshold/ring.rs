@@ -47,7 +47,7 @@ use kernel::{
 /// # Fairness
 ///
 /// A waiter is passed over only by those that need less than it does. As with `io_getevents()`, it
-/// may be passed over for as long as others, who need less, keep taking what comes; a time limit ends
+/// may be passed over for as long as others, which need less, keep taking what comes; a time limit ends
 /// that with what there is.
 ///
 /// # Examples
@@ -61,7 +61,7 @@ use kernel::{
 /// ring.post(17)?;
 /// ring.post(4)?;
 ///
-/// // Whoever wants the answers: two or more, up to eight.
+/// // A consumer: two or more, up to eight.
 /// let mut answers = [0; 8];
 /// let nr = ring.wait(&mut answers, 2, WaitMode::KILLABLE)?;
 /// assert_eq!(&answers[..nr], &[17, 4]);
@@ -124,7 +124,7 @@ impl<T: Copy + Send> CompletionRing<T> {
 
     /// Posts one event, and wakes the waiter that it satisfies.
     ///
-    /// Returns how many events are now there for whoever comes: 0 if a waiter was given this one.
+    /// Returns how many events are now available: 0 if a waiter was given this one.
     /// A driver with `poll()` has news for its pollers only if it is not 0.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl<T: Copy + Send> CompletionRing<T> {
         }
     }
 
-    /// Closes the ring: posting fails from now on, and all who wait return, with what there is, in
+    /// Closes the ring: posting fails from now on, and all waiters return, with what there is, in
     /// their order, or `ESHUTDOWN`.
     ///
     /// Events that are left can still be taken.
@@ -205,7 +205,7 @@ impl<T: Copy + Send> CompletionRing<T> {
         });
     }
 
-    /// How many events are there for whoever comes, which may be taken by others at any time.
+    /// How many events are available. Others may take them at any time.
     ///
     /// # Context
     ///
@@ -242,7 +242,7 @@ impl<T: Copy + Send> CompletionRing<T> {
     /// or the end of the time that `mode` allows for, or because the ring was closed. If `min_nr`
     /// is 0, then this takes what is there, perhaps nothing, and does not sleep.
     ///
-    /// What a producer did before it posted an event is visible to the one who took it.
+    /// What a producer did before it posted an event is visible to the consumer that took it.
     ///
     /// # Errors
     ///
@@ -290,7 +290,7 @@ impl<T: Copy + Send> CompletionRing<T> {
             // The wait has ended before its time: with what there is.
             Err(e) => {
                 let taken = self.queue.with(|state| {
-                    // SAFETY: As above. The filter is not in the queue any more.
+                    // SAFETY: It is the slice's own memory: the filter is not in the queue any more.
                     unsafe { state.events.pop_into(buffer, nr) }
                 });
                 if taken == 0 {
@@ -458,8 +458,7 @@ mod tests {
             this: ArcBorrow<'_, Self>,
             mut context: HrTimerCallbackContext<'_, Self>,
         ) -> HrTimerRestart {
-            // SAFETY: It may always be called.
-            if !unsafe { ffi::in_task() } {
+            if !ffi::in_task() {
                 this.in_interrupt.add(1, Relaxed);
             }
             let next = this.posted.load(Relaxed);

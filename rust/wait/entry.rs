@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One waiter in a queue, and the wake function: the one judge of all filtered waits. What happens to a
-//! waiter is traced here.
+//! A waiter's entry in a queue: its wake function, which judges all filtered waits, and its events.
 //!
-//! An entry in a thread's frame wakes the thread. One that is in a future, behind the same filter,
-//! calls a waker instead: see `waker.rs`.
+//! An entry in a thread's frame wakes the thread. An entry of a future has the same filter, and calls a waker
+//! instead: see `waker.rs`.
 
 use super::filter::{
     Answer,
@@ -32,7 +31,7 @@ use kernel::{
 ///   [`WakerEntry`](super::waker::WakerEntry).
 #[repr(C)]
 pub(super) struct Entry<F> {
-    pub(super) wait: ffi::wait_queue_entry,
+    wait: ffi::wait_queue_entry,
     filter: F,
 }
 
@@ -48,16 +47,22 @@ pub(super) struct Walk<'a, E> {
     pub(super) skipped: u64,
 }
 
+impl<'a, E> Walk<'a, E> {
+    /// The walk that a wake function is called with.
+    #[inline(always)]
+    fn of(key: *mut c_void) -> *mut Self {
+        key.cast()
+    }
+}
+
 impl<F: Filter> Entry<F> {
     /// Makes an unlinked entry for the current thread. It must be put in its place before
     /// [`Self::link`].
     #[inline]
-    // Tested by: mutant unsorted-insertion, model wait-one.
     pub(super) fn new(filter: F) -> Self {
         let mut this = Self::with_function::<Self>(filter);
 
-        // SAFETY: It may always be called; the current thread outlives its own stack frame.
-        this.wait.private = unsafe { ffi::get_current() }.cast();
+        this.wait.private = ffi::current().cast();
         this
     }
 
@@ -79,64 +84,41 @@ impl<F: Filter> Entry<F> {
         }
     }
 
-    /// The part of the entry that the kernel knows.
-    #[inline]
-    pub(super) fn wait(this: *mut Self) -> *mut ffi::wait_queue_entry {
-        this.cast()
-    }
-
-    /// The filter, with what the waker granted.
-    ///
-    /// # Safety
-    ///
-    /// `this` must be valid and unlinked, and the caller must have seen it unlinked by
-    /// `list_empty_careful()` or under the head's lock, so that it also sees what was granted.
-    #[inline]
-    // Tested by: mutant unsorted-insertion, model wait-one.
-    pub(super) unsafe fn filter(this: *mut Self) -> F {
-        // SAFETY: The entry is valid; an unlinked one is touched by its own thread only.
-        unsafe { (*this).filter }
-    }
-
-    /// The condition of a waiter, for its events.
-    ///
-    /// # Safety
-    ///
-    /// `this` must be valid, and its filter not be changing.
-    #[inline]
-    // Tested by: mutant unsorted-insertion, model wait-one.
-    pub(super) unsafe fn condition(this: *mut Self) -> u64 {
-        // SAFETY: By the caller's promise.
-        unsafe { (*this).filter.traced() }
-    }
-
     /// Links the entry in its filter's order: behind all that are not greater, found from the end.
     ///
     /// # Safety
     ///
-    /// `this` must be valid, unlinked, and stay valid and in place until it is unlinked; `head`
-    /// must hold entries of this type only, and its lock must be held.
+    /// `this` must be valid, unlinked, and stay valid and in place until it is unlinked; `head` must hold entries
+    /// of this type only, and its lock must be held.
     // Tested by: mutant unsorted-insertion, model wait-one.
     pub(super) unsafe fn link(this: *mut Self, head: *mut ffi::wait_queue_head) {
-        // SAFETY: The head is valid, and so are all entries in it, while its lock is held; they
-        // are of type `Self` by the caller's promise. The new entry is valid and ours alone.
+        // SAFETY: While the lock is held, the head and all entries in it are valid; they are of type `Self`. The
+        // new entry is valid and the caller's alone.
         unsafe {
             let list = &raw mut (*head).head;
-            let mut place = (*list).prev;
+            let mut prev = (*list).prev;
 
-            while place != list {
-                let other = container_of!(place, Self, wait.entry);
-                if !F::Order::is_before(&(*this).filter, &(*other).filter) {
-                    break;
-                }
-                place = (*place).prev;
+            while prev != list && F::Order::is_before(&(*this).filter, Self::filter_of(prev)) {
+                prev = (*prev).prev;
             }
-            // INVARIANT: The caller promised all of it.
-            ffi::list_add(&raw mut (*this).wait.entry, place);
+            // INVARIANT: By the safety requirements.
+            ffi::list_add(&raw mut (*this).wait.entry, prev);
         }
     }
 
-    /// Calls `f` for each linked entry, in their order.
+    /// The filter of a linked entry.
+    ///
+    /// # Safety
+    ///
+    /// `list` must be the link of an entry of this type, whose queue's lock is held for the lifetime that the
+    /// caller chooses.
+    // Tested by: mutant unsorted-insertion, model wait-one.
+    unsafe fn filter_of<'a>(list: *mut ffi::list_head) -> &'a F {
+        // SAFETY: The entry is valid, and its filter does not change, while the lock is held.
+        unsafe { &(*container_of!(list, Self, wait.entry)).filter }
+    }
+
+    /// Calls `f` for each linked entry, in their order; they are valid and stay as they are meanwhile.
     ///
     /// # Safety
     ///
@@ -146,22 +128,32 @@ impl<F: Filter> Entry<F> {
         head: *const ffi::wait_queue_head,
         mut f: impl FnMut(*const Self),
     ) {
-        // SAFETY: The head is valid, and so are all entries in it, while its lock is held; they are of
-        // type `Self` by the caller's promise.
+        // SAFETY: While the lock is held, the head and all entries in it are valid; they are of type `Self`.
         unsafe {
             let list = &raw const (*head).head;
-            let mut place = (*list).next.cast_const();
+            let mut next = (*list).next.cast_const();
 
-            while place != list {
-                f(container_of!(place, Self, wait.entry));
-                place = (*place).next;
+            while next != list {
+                f(container_of!(next, Self, wait.entry));
+                next = (*next).next;
             }
         }
     }
 
-    /// The filter of a linked entry, whose queue's lock is held.
-    pub(super) fn linked_filter(&self) -> &F {
-        &self.filter
+    /// The link of an entry in its queue.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid.
+    // Tested by: mutant timeout-without-second-look, mutant future-poll-without-second-look.
+    pub(super) unsafe fn list(this: *mut Self) -> *mut ffi::list_head {
+        // SAFETY: The entry is valid; its field is only named.
+        unsafe { &raw mut (*this).wait.entry }
+    }
+
+    /// The thread that waits, or null, and the filter.
+    pub(super) fn parts(&self) -> (*mut c_void, &F) {
+        (self.wait.private, &self.filter)
     }
 
     /// Judges a waiter. `Ok` says that its filter is satisfied: it is to be granted what it waits for, and
@@ -177,10 +169,12 @@ impl<F: Filter> Entry<F> {
         wait: *mut ffi::wait_queue_entry,
         key: *mut c_void,
     ) -> Result<c_int, c_int> {
-        // SAFETY: By the caller's promise.
-        let (walk, filter) = unsafe { Self::walk_and_filter(wait, key) };
+        // SAFETY: `Locked::walk` is the only waker of a queue of these entries. It passes a `Walk` with this
+        // filter's event, which only the walk uses. The lock is held, so that the entry is valid and
+        // does not change.
+        let (walk, entry) = unsafe { (&mut *Walk::<F::Event>::of(key), &*wait.cast::<Self>()) };
 
-        let left_asleep = match filter.judge(walk.event).answer {
+        let left_asleep = match entry.filter.judge(walk.event).answer {
             Answer::Wake => return Ok(1),
             // A negative value ends the walk, whether or not this waiter was woken.
             Answer::WakeExclusive => return Ok(-1),
@@ -189,8 +183,7 @@ impl<F: Filter> Entry<F> {
         };
 
         walk.skipped = walk.skipped.wrapping_add(1);
-        // SAFETY: By the caller's promise.
-        Err(unsafe { wait_skip::<F>(walk.queue, wait, left_asleep) })
+        Err(wait_skip(walk.queue, entry, left_asleep))
     }
 
     /// Hands over to a waiter what it waits for.
@@ -201,33 +194,16 @@ impl<F: Filter> Entry<F> {
     #[inline]
     // Tested by: mutant judge-one-off, mutant walk-does-not-stop.
     pub(super) unsafe fn grant(wait: *mut ffi::wait_queue_entry, key: *mut c_void) {
-        // SAFETY: By the caller's promise.
-        let (walk, filter) = unsafe { Self::walk_and_filter(wait, key) };
+        let this: *mut Self = wait.cast();
+        // SAFETY: As in `judge`, and the lock is held, under which the waker alone touches the filter.
+        let (walk, filter) = unsafe { (&mut *Walk::<F::Event>::of(key), &mut (*this).filter) };
 
         walk.woken = walk.woken.wrapping_add(1);
         // What this writes, the waiter sees: it looks after it has seen the entry unlinked, which
         // comes later, by `list_del_init_careful()`.
         filter.grant(walk.event);
-        // SAFETY: By the caller's promise.
-        unsafe { wait_wake::<F>(walk.queue, wait) };
-    }
-
-    /// What a wake function gets.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::judge`]; no other reference to either must be in use.
-    #[inline(always)]
-    // Tested by: mutant judge-one-off, mutant walk-does-not-stop.
-    unsafe fn walk_and_filter<'a>(
-        wait: *mut ffi::wait_queue_entry,
-        key: *mut c_void,
-    ) -> (&'a mut Walk<'a, F::Event>, &'a mut F) {
-        // SAFETY: `WaitQueue::walk` is the only waker of a queue of these entries. It passes a
-        // `Walk` with this filter's event, which is borrowed by nobody else during the walk. By the
-        // caller's promise there is an `Entry<F>`, whose first field `wait` is. It is valid while the
-        // head's lock is held, and nobody else touches its filter.
-        unsafe { (&mut *key.cast(), &mut (*wait.cast::<Self>()).filter) }
+        // SAFETY: The entry is still linked, and the lock held.
+        wait_wake(walk.queue, unsafe { &*this });
     }
 
     /// Wakes the thread of an entry that is satisfied, and unlinks the entry. Returns `ret`.
@@ -244,7 +220,7 @@ impl<F: Filter> Entry<F> {
         key: *mut c_void,
         ret: c_int,
     ) -> c_int {
-        // SAFETY: By the caller's promise.
+        // SAFETY: The filter of this linked entry is satisfied.
         unsafe { Self::grant(wait, key) };
 
         // From here on the waiter may run, find itself unlinked and return, whereupon its stack
@@ -252,8 +228,8 @@ impl<F: Filter> Entry<F> {
         //
         // SAFETY: The entry is linked and the head's lock is held.
         if unsafe { ffi::autoremove_wake_function(wait, mode, flags, ptr::null_mut()) } == 0 {
-            // The thread was awake already: somebody else had woken it, or a signal or the end of
-            // its time. It was not unlinked, so it cannot leave before it has had the lock, which
+            // The thread was awake already: another wake-up, a signal or the end of its time has woken
+            // it. It was not unlinked, so it cannot leave before it has had the lock, which
             // we hold: the entry is still there. Unlink it, for its condition is true; when it gets
             // the lock it will see that.
             //
@@ -291,23 +267,16 @@ unsafe impl<F: Filter> ffi::WakeFunction for Entry<F> {
     }
 }
 
-/// Defines the function that records one of the events of a waiter; see [`crate::trace`].
+/// Defines the function that records one of the events of a waiter, whose entry may be unlinked; see
+/// [`crate::trace`].
 // Tested by: test trace.
 macro_rules! event {
     ($(#[$doc:meta])* $name:ident, $tracepoint:ident, $record:ident) => {
         $(#[$doc])*
-        ///
-        /// # Safety
-        ///
-        /// `entry` must be valid, and its filter not be changing; it may be unlinked. `queue` is only a name.
         #[inline(always)]
-        pub(super) unsafe fn $name<F: Filter>(
-            queue: *mut ffi::wait_queue_head,
-            entry: *mut ffi::wait_queue_entry,
-        ) {
+        pub(super) fn $name<F: Filter>(queue: *mut ffi::wait_queue_head, entry: &Entry<F>) {
             if is_on!($tracepoint) {
-                // SAFETY: By the caller's promise.
-                unsafe { record::<F>(ffi::$record, queue, entry) }
+                record(ffi::$record, queue, entry)
             }
         }
     };
@@ -330,56 +299,38 @@ event!(
     wait_gone, __tracepoint_wait_gone, trace_wait_gone
 );
 
-/// A waiter was looked at, and is left asleep. Returns `ret`, so that the wake function ends with a jump to
+/// A waiter was judged, and is left asleep. Returns `ret`, so that the wake function ends with a jump to
 /// what records this: for a call it would save registers, for every waiter that it skips.
-///
-/// # Safety
-///
-/// As above.
 #[inline(always)]
-// Tested by: test trace.
-pub(super) unsafe fn wait_skip<F: Filter>(
-    queue: *mut ffi::wait_queue_head,
-    entry: *mut ffi::wait_queue_entry,
-    ret: c_int,
-) -> c_int {
-    /// # Safety
-    ///
-    /// As above.
+fn wait_skip<F: Filter>(queue: *mut ffi::wait_queue_head, entry: &Entry<F>, ret: c_int) -> c_int {
     #[cold]
     #[inline(never)]
-    // Tested by: test trace.
-    unsafe fn record_skip<F: Filter>(
+    fn record_skip<F: Filter>(
         queue: *mut ffi::wait_queue_head,
-        entry: *mut ffi::wait_queue_entry,
+        entry: &Entry<F>,
         ret: c_int,
     ) -> c_int {
-        // SAFETY: By the caller's promise.
-        unsafe { record::<F>(ffi::trace_wait_skip, queue, entry) };
+        record(ffi::trace_wait_skip, queue, entry);
         ret
     }
 
     if is_on!(__tracepoint_wait_skip) {
-        // SAFETY: By the caller's promise.
-        return unsafe { record_skip::<F>(queue, entry, ret) };
+        return record_skip(queue, entry, ret);
     }
     ret
 }
 
-/// # Safety
-///
-/// `entry` must be that of an `Entry<F>`, and as above.
 #[cold]
 #[inline(never)]
 // Tested by: test trace.
-unsafe fn record<F: Filter>(
+fn record<F: Filter>(
     record: unsafe extern "C" fn(*const c_void, *const ffi::wait_queue_entry, u64),
     queue: *mut ffi::wait_queue_head,
-    entry: *mut ffi::wait_queue_entry,
+    entry: &Entry<F>,
 ) {
-    // SAFETY: By the caller's promise; the event is called with a valid entry, whose thread, if it has one,
-    // waits.
-    unsafe { record(queue.cast(), entry, Entry::<F>::condition(entry.cast())) }
+    // SAFETY: The entry is valid, and so is its thread, if it has one, since that waits. The event only prints the
+    // address of the queue.
+    unsafe { record(queue.cast(), &raw const entry.wait, entry.filter.traced()) }
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a waiter waits for, and how a waker answers it.
+//! Filters: the conditions of waiters, and the verdicts on them.
 
 use core::{
     cmp::Ord,

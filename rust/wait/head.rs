@@ -6,9 +6,16 @@ use super::{
     entry::Walk,
     Filter, //
 };
-use crate::ffi;
+use crate::ffi::{
+    self,
+    irq_lock::{
+        Guard,
+        HasLock,
+        IrqLock,
+        SpinLock, //
+    },
+};
 use core::{
-    cell::UnsafeCell,
     marker::{
         PhantomData,
         PhantomPinned, //
@@ -21,10 +28,7 @@ use core::{
 use kernel::{
     prelude::*,
     sync::LockClassKey,
-    types::{
-        NotThreadSafe,
-        Opaque, //
-    },
+    types::Opaque, //
 };
 
 /// What has happened on a [`WaitQueue`] since it was made.
@@ -39,6 +43,37 @@ pub struct Counts {
     /// Waiters that ran, found their condition not true, and slept again. Wakers of this queue
     /// cause none; another wake-up of the thread does.
     pub spurious: u64,
+}
+
+/// A `struct wait_queue_head`, whose list is touched under its lock only.
+pub(super) struct Head(Opaque<ffi::wait_queue_head>);
+
+impl Head {
+    #[inline(always)]
+    pub(super) fn get(&self) -> *mut ffi::wait_queue_head {
+        self.0.get()
+    }
+}
+
+// SAFETY: The lock is a field of the head, which `WaitQueue::init_raw` initialises before the queue is shared.
+// Tested by: nothing: Lockdep in the debug kernel; torture on all kernels.
+unsafe impl HasLock for Head {
+    type Lock = SpinLock;
+
+    #[inline(always)]
+    // Tested by: nothing: Lockdep in the debug kernel; torture on all kernels.
+    fn as_ptr(&self) -> *mut SpinLock {
+        // CAST: A spinlock is one, whatever the type is called.
+        //
+        // SAFETY: The field is only named.
+        unsafe { (&raw mut (*self.0.get()).lock).cast() }
+    }
+}
+
+/// What the lock of a queue protects.
+struct Protected<T> {
+    counts: Counts,
+    data: T,
 }
 
 /// A queue of waiters that each carry their condition, and data that its lock protects.
@@ -90,20 +125,16 @@ pub struct Counts {
 ///
 /// # Invariants
 ///
-/// Every entry that is linked in `head` is an `Entry<F>`.
+/// Every entry that is linked in the head is an `Entry<F>`.
 pub struct WaitQueue<T, F: Filter> {
-    pub(super) head: Opaque<ffi::wait_queue_head>,
-    counts: UnsafeCell<Counts>,
-    data: UnsafeCell<T>,
-    #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
-    held: UnsafeCell<bool>,
+    lock: IrqLock<Head, Protected<T>>,
     // Invariant: what a waiter gives to its filter, a waker may see, and the other way round.
     _filter: PhantomData<fn(F) -> F>,
     _pin: PhantomPinned,
 }
 
 // SAFETY: The queue owns its data, and no entry is linked while it is moved to another thread, but
-// for what leaked futures have left behind: an entry is only linked while somebody borrows the queue.
+// for what leaked futures have left behind: an entry is only linked while its waiter borrows the queue.
 // Which thread is the queue's does not matter to an entry.
 // Tested by: compile-fail queue_data_not_send, compile-fail filter_not_send.
 unsafe impl<T: Send, F: Filter> Send for WaitQueue<T, F> {}
@@ -169,18 +200,17 @@ impl<T, F: Filter> WaitQueue<T, F> {
         name: &'static CStr,
         key: Pin<&'static LockClassKey>,
     ) {
+        let protected = Protected {
+            counts: Counts::default(),
+            data,
+        };
+
         // SAFETY: `slot` is valid for writing. The markers have no content.
         unsafe {
-            (&raw mut (*slot).counts).write(UnsafeCell::new(Counts::default()));
-            (&raw mut (*slot).data).write(UnsafeCell::new(data));
-            #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
-            (&raw mut (*slot).held).write(UnsafeCell::new(false));
+            (&raw mut (*slot).lock).write(IrqLock::new(Head(Opaque::uninit()), protected));
             // INVARIANT: The queue is empty.
-            ffi::__init_waitqueue_head(
-                Opaque::cast_into(&raw const (*slot).head),
-                name.as_char_ptr(),
-                key.as_ptr(),
-            );
+            let head = (*slot).head();
+            ffi::__init_waitqueue_head(head, name.as_char_ptr(), key.as_ptr());
         }
     }
 
@@ -193,14 +223,20 @@ impl<T, F: Filter> WaitQueue<T, F> {
     pub(crate) fn reclass(&self, name: &'static CStr, key: Pin<&'static LockClassKey>) {
         // SAFETY: The head was initialised with the queue; name and key are static.
         unsafe {
-            ffi::wait_queue_reclass(self.head.get(), name.as_char_ptr(), key.as_ptr());
+            ffi::wait_queue_reclass(self.head(), name.as_char_ptr(), key.as_ptr());
         }
     }
 
     /// What stands for the queue in its events: an address, which is not to be followed.
     #[inline]
     pub(crate) fn id(&self) -> *const c_void {
-        self.head.get().cast()
+        self.head().cast()
+    }
+
+    /// The part of the queue that the kernel knows.
+    #[inline(always)]
+    pub(super) fn head(&self) -> *mut ffi::wait_queue_head {
+        self.lock.place().get()
     }
 
     /// Runs `f` with the data, under the lock, with interrupts off.
@@ -209,37 +245,13 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// lock sleeps). `f` must not sleep, and must not reach the queue by another way than its
     /// argument: the lock is not recursive.
     #[inline]
-    // Tested by: compile-fail locked_escapes, compile-fail locked_in_other_thread.
     pub fn with<R>(&self, f: impl FnOnce(&mut Locked<'_, T, F>) -> R) -> R {
-        // SAFETY: The head was initialised with the queue.
-        let flags = unsafe { ffi::wait_queue_lock(self.head.get()) };
-        #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
-        self.assert_not_held(true);
-        let ret = f(&mut Locked {
-            queue: self,
-            _not_send: NotThreadSafe,
-        });
-        #[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
-        self.assert_not_held(false);
-        // SAFETY: The lock was taken above, by this thread, and `Locked` is gone. Since the lock is
-        // only taken for the length of a call, the saved flags are restored last in, first out.
-        unsafe { ffi::wait_queue_unlock(self.head.get(), flags) };
-        ret
-    }
-}
-
-#[cfg(not(any(CONFIG_SMP, CONFIG_PREEMPT_RT)))]
-impl<T, F: Filter> WaitQueue<T, F> {
-    /// On one CPU a spinlock does nothing but keep interrupts off: who takes it twice would not
-    /// deadlock, but get the data twice.
-    // Tested by: compile-fail locked_escapes, compile-fail locked_in_other_thread.
-    fn assert_not_held(&self, hold: bool) {
-        // SAFETY: Interrupts are off on the only CPU.
-        let held = unsafe { self.held.get().replace(hold) };
-        assert!(
-            !(held && hold),
-            "a wait queue was used from under its own lock"
-        );
+        self.lock.with(|guard| {
+            f(&mut Locked {
+                guard,
+                _filter: PhantomData,
+            })
+        })
     }
 }
 
@@ -281,8 +293,8 @@ impl<T, F: Filter> WaitQueue<T, F> {
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Locked<'a, T, F: Filter> {
-    pub(super) queue: &'a WaitQueue<T, F>,
-    _not_send: NotThreadSafe,
+    guard: Guard<'a, Head, Protected<T>>,
+    _filter: PhantomData<fn(F) -> F>,
 }
 
 impl<T, F: Filter> Locked<'_, T, F> {
@@ -290,30 +302,30 @@ impl<T, F: Filter> Locked<'_, T, F> {
     /// number.
     #[inline]
     pub fn wake(&mut self, event: &mut F::Event) -> u64 {
-        self.walk(event)
+        self.walk(|_| event)
     }
 
     /// As [`wake`](Self::wake), with the queue's data as the event: filters judge by the data, and
     /// take out of it what they grant.
     #[inline]
-    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub fn wake_by_data(&mut self) -> u64
     where
         F: Filter<Event = T>,
     {
-        // SAFETY: The data is only touched under the lock, which is held, and through the one
-        // `Locked` that there is. That is borrowed for the whole walk, which does not touch the
-        // data by another way.
-        let data = unsafe { &mut *self.queue.data.get() };
+        self.walk(|data| data)
+    }
 
-        self.walk(data)
+    /// The part of the queue that the kernel knows.
+    #[inline(always)]
+    pub(super) fn head(&self) -> *mut ffi::wait_queue_head {
+        self.guard.place().get()
     }
 
     /// Whether anybody waits.
     #[inline]
     // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub fn has_waiters(&self) -> bool {
-        let head = self.queue.head.get();
+        let head = self.head();
 
         // SAFETY: The head is valid, and its list is only changed under the lock, which is held.
         unsafe { (*head).head.next != &raw mut (*head).head }
@@ -321,25 +333,25 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     #[inline]
     // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
-    fn walk(&mut self, event: &mut F::Event) -> u64 {
-        let head = self.queue.head.get();
+    fn walk<'e>(&'e mut self, event: impl FnOnce(&'e mut T) -> &'e mut F::Event) -> u64 {
+        let queue = self.head();
 
         if !self.has_waiters() {
             return 0;
         }
 
+        let Protected { counts, data } = &mut *self.guard;
         let mut walk = Walk {
-            event,
-            queue: head,
+            event: event(data),
+            queue,
             woken: 0,
             skipped: 0,
         };
         // SAFETY: The lock is held. By the type invariant all entries are of type `Entry<F>`, whose
         // wake function expects this `Walk` as the key.
-        unsafe { ffi::__wake_up_locked_key(head, ffi::TASK_NORMAL, (&raw mut walk).cast()) };
+        unsafe { ffi::__wake_up_locked_key(queue, ffi::TASK_NORMAL, (&raw mut walk).cast()) };
 
         let Walk { woken, skipped, .. } = walk;
-        let counts = self.counts_mut();
         counts.wakeups = counts.wakeups.wrapping_add(woken);
         counts.skipped = counts.skipped.wrapping_add(skipped);
         woken
@@ -347,17 +359,13 @@ impl<T, F: Filter> Locked<'_, T, F> {
 
     /// What has happened on this queue so far.
     #[inline]
-    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub fn counts(&self) -> Counts {
-        // SAFETY: The counts are only touched under the lock, which is held.
-        unsafe { *self.queue.counts.get() }
+        self.guard.counts
     }
 
     #[inline]
-    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     pub(super) fn counts_mut(&mut self) -> &mut Counts {
-        // SAFETY: As above, and through this borrow of the one `Locked` that there is.
-        unsafe { &mut *self.queue.counts.get() }
+        &mut self.guard.counts
     }
 }
 
@@ -365,19 +373,14 @@ impl<T, F: Filter> Deref for Locked<'_, T, F> {
     type Target = T;
 
     #[inline]
-    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     fn deref(&self) -> &T {
-        // SAFETY: The data is only touched under the lock, which is held, and through the one
-        // `Locked` that there is.
-        unsafe { &*self.queue.data.get() }
+        &self.guard.data
     }
 }
 
 impl<T, F: Filter> DerefMut for Locked<'_, T, F> {
     #[inline]
-    // Tested by: mutant spurious-not-counted, kunit wakeups_race_with_grants.
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: As above, and this borrow is exclusive.
-        unsafe { &mut *self.queue.data.get() }
+        &mut self.guard.data
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a waiter sleeps.
+//! Wait modes: signals and the time limit that may end a sleep.
 
 use crate::ffi;
 use kernel::{
@@ -23,7 +23,7 @@ use kernel::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitMode {
-    pub(super) state: c_uint,
+    state: c_uint,
     pub(super) timeout: c_long,
 }
 
@@ -67,5 +67,16 @@ impl WaitMode {
         } else {
             None
         }
+    }
+    /// Sets the state in which the current thread sleeps (C's `set_current_state()`).
+    // Tested by: mutant state-set-after-unlock, mutant state-not-set-again.
+    pub(super) fn prepare_to_sleep(self) {
+        // SAFETY: The state is one of the three above, in which a thread can sleep.
+        unsafe { ffi::set_current_state(self.state) }
+    }
+
+    /// Whether there is a signal that ends the wait.
+    pub(super) fn is_signal_pending(self) -> bool {
+        ffi::signal_pending_state(self.state)
     }
 }

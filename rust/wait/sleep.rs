@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting: the one function in whose frame a wait entry lives.
+//! Sleeping in a queue: the function in whose frame a thread's entry lives.
 
 use super::{
-    entry::{
-        wait_gone,
-        wait_queue,
-        wait_spurious,
-        Entry, //
-    },
+    entry::Entry,
+    queued::Queued,
     Filter,
     Locked,
     WaitMode,
@@ -23,10 +19,8 @@ use kernel::{
 /// Panics in an interrupt, which cannot sleep. To try it would switch away from the thread that it has interrupted,
 /// or from the idle one, and have the stack of interrupts used again.
 #[inline]
-// Tested by: test interrupt-errors.
 pub(crate) fn assert_can_sleep() {
-    // SAFETY: It may always be called.
-    if !unsafe { ffi::in_task() } {
+    if !ffi::in_task() {
         panic!("an interrupt waits, and cannot");
     }
 }
@@ -114,96 +108,72 @@ impl<T, F: Filter> WaitQueue<T, F> {
     ) -> Result<Option<F>> {
         might_sleep();
 
-        // The entry lives in this frame, which nobody can leave while it is linked: there is no
+        // The entry lives in this frame, which cannot be left while it is linked: there is no
         // guard that could be leaked, only this function, and it returns past `finish_wait()`.
         let mut entry = core::mem::MaybeUninit::<Entry<F>>::uninit();
-        let entry = entry.as_mut_ptr();
 
-        let sleeps = self.with(|locked| {
+        let queued = self.with(|locked| {
             let Some(filter) = check(locked)? else {
-                return Ok(false);
+                return Ok(None);
             };
             if mode.timeout == 0 {
                 return Err(ETIMEDOUT);
             }
             assert_can_sleep();
 
-            // SAFETY: The entry is valid for writing, and unlinked. It stays in place until
-            // `sleep` has seen it unlinked. The lock is held; by the type invariant the head holds
-            // entries of this type only.
-            unsafe {
-                entry.write(Entry::new(filter));
-                Entry::link(entry, self.head.get());
-                wait_queue::<F>(self.head.get(), Entry::wait(entry));
-            }
-            locked.counts_mut().waits += 1;
+            let entry = entry.write(Entry::new(filter));
+            // SAFETY: The entry is unlinked, and stays in place until `sleep` has seen it unlinked.
+            let queued = unsafe { Queued::link(self, entry, locked) };
             // Set before the lock is dropped, so that a waker that finds the entry also finds a
             // thread that it can wake.
-            //
-            // SAFETY: Changes the state of the current thread only.
-            unsafe { ffi::set_current_state(mode.state) };
-            Ok(true)
+            mode.prepare_to_sleep();
+            Ok(Some(queued))
         })?;
 
-        if !sleeps {
+        let Some(queued) = queued else {
             return Ok(None);
-        }
-
-        let ret = self.sleep(Entry::wait(entry), mode);
+        };
+        let ret = Self::sleep(&queued, mode);
         // SAFETY: Head and entry are valid; the entry is unlinked, so that this only sets the state
         // of the current thread to running.
-        unsafe { ffi::finish_wait(self.head.get(), Entry::wait(entry)) };
-        // SAFETY: The entry is valid, and `sleep` has seen it unlinked in one of the two ways.
-        ret.map(|()| Some(unsafe { Entry::filter(entry) }))
+        unsafe { ffi::finish_wait(self.head(), queued.wait()) };
+        ret.map(|()| queued.granted())
     }
 
     /// Sleeps until the linked entry of this thread has been unlinked, or unlinks it because of a
     /// signal or the end of its time.
     // Tested by: mutant timeout-without-second-look, mutant state-not-set-again.
-    fn sleep(&self, entry: *mut ffi::wait_queue_entry, mode: WaitMode) -> Result {
+    fn sleep(queued: &Queued<'_, T, F>, mode: WaitMode) -> Result {
         let mut left = mode.timeout;
 
         loop {
             // SAFETY: May be called in process context, where we are.
             left = unsafe { ffi::schedule_timeout(left) };
 
-            // The common case takes no lock. The careful check pairs with
-            // `list_del_init_careful()` of the wake function: who sees the entry unlinked also sees
-            // everything that the waker did before, and the waker does not touch the entry again.
-            //
-            // SAFETY: The entry is valid: it lives in our caller's frame.
-            if unsafe { ffi::list_empty_careful(&raw mut (*entry).entry) } {
+            // The common case takes no lock.
+            if queued.is_granted() {
                 return Ok(());
             }
 
-            // A signal, the end of our time, or somebody else's wake-up. Under the lock, since a
-            // waker may be just about to grant.
-            let done = self.with(|locked| {
-                // SAFETY: The entry is valid, and linked or unlinked under the lock only.
-                unsafe {
-                    let list = &raw mut (*entry).entry;
-
-                    if (*list).next == list {
-                        return Some(Ok(()));
-                    }
-                    if ffi::signal_pending_state(mode.state) {
-                        ffi::list_del_init(list);
-                        wait_gone::<F>(self.head.get(), entry);
-                        return Some(Err(ERESTARTSYS));
-                    }
-                    if left == 0 {
-                        ffi::list_del_init(list);
-                        wait_gone::<F>(self.head.get(), entry);
-                        return Some(Err(ETIMEDOUT));
-                    }
-                    wait_spurious::<F>(self.head.get(), entry);
-                    locked.counts_mut().spurious += 1;
-                    ffi::set_current_state(mode.state);
-                }
-                None
+            // A signal, the end of our time, or a wake-up that does not come from the queue. Under the lock,
+            // since a waker may be just about to grant.
+            let error = queued.unless_granted(|entry, locked| {
+                let error = if mode.is_signal_pending() {
+                    ERESTARTSYS
+                } else if left == 0 {
+                    ETIMEDOUT
+                } else {
+                    entry.sleeps_again(locked);
+                    mode.prepare_to_sleep();
+                    return None;
+                };
+                entry.unlink();
+                Some(error)
             });
-            if let Some(ret) = done {
-                return ret;
+            match error {
+                Some(None) => (),
+                Some(Some(error)) => return Err(error),
+                None => return Ok(()),
             }
         }
     }
@@ -304,11 +274,7 @@ mod tests {
     }
 
     fn is_empty<T, F: Filter>(queue: &WaitQueue<T, F>) -> bool {
-        queue.with(|_| {
-            let head = queue.head.get();
-            // SAFETY: The head is valid, and its lock held.
-            unsafe { (*head).head.next == &raw mut (*head).head }
-        })
+        queue.with(|locked| !locked.has_waiters())
     }
 
     #[test]

@@ -10,11 +10,8 @@
 //! dropped, which the futures borrow, only such entries can be linked, which nobody touches again.
 
 use super::{
-    entry::{
-        wait_gone,
-        wait_queue,
-        Entry, //
-    },
+    entry::Entry,
+    queued::Queued,
     Filter,
     Locked,
     WaitQueue, //
@@ -55,7 +52,7 @@ impl<F: Filter> WakerEntry<F> {
     #[inline(never)]
     // Tested by: mutant future-unlinked-before-call, mutant unlink-without-care.
     unsafe fn call_waker(wait: *mut ffi::wait_queue_entry, key: *mut c_void, ret: c_int) -> c_int {
-        // SAFETY: By the caller's promise.
+        // SAFETY: The filter of this linked entry is satisfied.
         unsafe { Entry::<F>::grant(wait, key) };
 
         // The future that this calls for may be polled at once, on another CPU: it finds the entry
@@ -66,9 +63,9 @@ impl<F: Filter> WakerEntry<F> {
         // dropped sees it linked, and so waits for the lock.
         unsafe { (*wait.cast::<Self>()).waker.wake_by_ref() };
 
-        // Last, since whoever sees the entry unlinked may free it without having had the lock.
+        // Last: a future that sees the entry unlinked may free it without having had the lock.
         //
-        // SAFETY: As above; the entry is linked, and the lock is held.
+        // SAFETY: The entry is still linked, and the lock is held.
         unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
         ret
     }
@@ -175,14 +172,12 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
                 ret => ret.map(|_| ()),
             },
             Stage::Linked(entry) => {
-                let entry = entry.get();
-
                 if !self.is_granted(entry, cx.waker()) {
                     return Poll::Pending;
                 }
                 // SAFETY: By the type invariant there is a waker. The entry has been seen unlinked, so
                 // that nobody else uses it, and it is freed below.
-                unsafe { WakerEntry::finish(entry) };
+                unsafe { WakerEntry::finish(entry.get()) };
                 Ok(())
             }
             Stage::Done(ret) => return Poll::Ready(*ret),
@@ -211,15 +206,12 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
             };
 
             // SAFETY: The memory is valid for writing. It stays until the entry is unlinked: it is freed
-            // by `poll` and `drop` only. The lock is held; by the type invariant the head holds entries
-            // with filters of this type only.
+            // by `poll` and `drop` only.
             unsafe {
                 (&raw mut (*entry).entry).write(Entry::with_function::<WakerEntry<F>>(filter));
                 // INVARIANT: There is a waker.
-                Entry::<F>::link(entry.cast(), self.queue.head.get());
-                wait_queue::<F>(self.queue.head.get(), entry.cast());
+                Queued::link(self.queue, entry.cast(), locked);
             }
-            locked.counts_mut().waits += 1;
             Ok(true)
         });
 
@@ -231,35 +223,34 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
         linked.map(|_| None)
     }
 
-    /// Whether a waker of the queue has unlinked the entry; if not, it will call this [`Waker`].
-    ///
-    /// `entry` must be that of [`Stage::Linked`].
-    // Tested by: mutant future-keeps-old-waker, mutant future-poll-without-second-look.
-    fn is_granted(&self, entry: *mut WakerEntry<F>, waker: &Waker) -> bool {
-        // SAFETY: By the type invariant the entry is initialised.
-        let list = unsafe { &raw mut (*entry).entry.wait.entry };
+    /// The entry of [`Stage::Linked`].
+    // Tested by: mutant future-drop-leaves-entry, mutant future-poll-without-second-look.
+    fn queued(&self, entry: &EntryBox<F>) -> Queued<'a, T, F> {
+        // SAFETY: By the type invariant `begin` has linked it in this queue; `poll` and `drop` alone free it.
+        unsafe { Queued::from_linked(self.queue, entry.get().cast()) }
+    }
 
-        // Pairs with `list_del_init_careful()` of the wake function.
-        //
-        // SAFETY: As above.
-        if unsafe { ffi::list_empty_careful(list) } {
+    /// Whether a waker of the queue has unlinked the entry; if not, it will call this [`Waker`].
+    // Tested by: mutant future-keeps-old-waker, mutant future-poll-without-second-look.
+    fn is_granted(&self, entry: &EntryBox<F>, waker: &Waker) -> bool {
+        let queued = self.queued(entry);
+        let entry = entry.get();
+
+        if queued.is_granted() {
             return true;
         }
         // SAFETY: The waker is initialised, and changed by ourselves only.
         let mut other = unsafe { !(*entry).waker.will_wake(waker) }.then(|| waker.clone());
 
         // Under the lock: we may have been polled by a wake function that has yet to unlink us.
-        self.queue.with(|_| {
-            // SAFETY: The lock is held, under which the list changes.
-            let granted = unsafe { (*list).next == list };
-
-            if let (false, Some(other)) = (granted, &mut other) {
+        let waits = queued.unless_granted(|_, _| {
+            if let Some(other) = &mut other {
                 // SAFETY: The lock is held, so that no wake function uses the waker. The old one is
                 // dropped after the lock has been given back.
                 unsafe { mem::swap(&mut (*entry).waker, other) };
             }
-            granted
-        })
+        });
+        waits.is_none()
     }
 }
 
@@ -269,23 +260,13 @@ impl<T, F: Filter> Drop for Waiting<'_, T, F> {
         let Stage::Linked(entry) = &self.stage else {
             return;
         };
-        let entry = entry.get();
+        let queued = self.queued(entry);
 
-        // SAFETY: By the type invariant the entry is initialised. The list is changed under the lock
-        // only. An entry that is seen unlinked, with or without the lock, is not used by anybody
-        // else. It is freed when this has returned.
-        unsafe {
-            let list = &raw mut (*entry).entry.wait.entry;
-
-            if !ffi::list_empty_careful(list) {
-                self.queue.with(|_| {
-                    if (*list).next != list {
-                        ffi::list_del_init(list);
-                        wait_gone::<F>(self.queue.head.get(), entry.cast());
-                    }
-                });
-            }
-            WakerEntry::finish(entry);
+        if !queued.is_granted() {
+            queued.unless_granted(|entry, _| entry.unlink());
         }
+        // SAFETY: There is a waker. The entry is not linked any more, so that it is not used by wakers of the
+        // queue; it is freed when this has returned.
+        unsafe { WakerEntry::finish(entry.get()) };
     }
 }

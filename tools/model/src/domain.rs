@@ -94,7 +94,12 @@ mod registry {
         AsyncDomain,
         Cookie, //
     };
-    use crate::ffi;
+    use crate::ffi::irq_lock::{
+        static_irq_lock,
+        StaticIrqLock, //
+    };
+
+    static LOCK: StaticIrqLock<()> = static_irq_lock!(spin async_domain_registry_lock, ());
 
     unsafe fn unlink(_domain: &AsyncDomain) {}
 

@@ -10,6 +10,8 @@ mod filter;
 mod head;
 #[path = "../../../rust/wait/mode.rs"]
 mod mode;
+#[path = "../../../rust/wait/queued.rs"]
+mod queued;
 #[path = "../../../rust/wait/sleep.rs"]
 mod sleep;
 #[path = "../../../rust/wait/waker.rs"]

@@ -74,10 +74,19 @@ pub struct wait_queue_entry {
     pub entry: list_head,
 }
 
+/// The first field, so that it has the address of the head.
 #[repr(C)]
 pub struct wait_queue_head {
+    pub lock: raw_spinlock_t,
     pub head: list_head,
 }
+
+pub struct spinlock_t(u8);
+pub type raw_spinlock_t = spinlock_t;
+
+pub static mut async_domain_registry_lock: spinlock_t = spinlock_t(0);
+pub static mut async_domain_dispatcher_lock: spinlock_t = spinlock_t(0);
+pub static mut async_domain_spill_lock: raw_spinlock_t = spinlock_t(0);
 
 #[repr(C)]
 pub struct work_struct {
@@ -219,34 +228,26 @@ pub fn write_once<T>(pointer: &Atomic<*mut T>, value: *mut T) {
     pointer.store(value, Order::Relaxed);
 }
 
-pub unsafe fn spill_lock() -> c_ulong {
-    unreachable!("there are slots enough")
+#[path = "../../../../rust/ffi/irq_lock.rs"]
+pub mod irq_lock;
+
+/// Whether it is the lock of the registry, under which no list is changed that is modelled.
+pub fn is_registry_lock(address: usize) -> bool {
+    address == (&raw const async_domain_registry_lock).addr()
 }
 
-pub unsafe fn spill_unlock(_flags: c_ulong) {}
-
-pub unsafe fn dispatcher_lock() -> c_ulong {
-    take_lock(world::DISPATCHERS)
+/// The locks that are static exist from the beginning.
+pub fn new_static_locks() {
+    world::new_lock((&raw const async_domain_registry_lock).addr());
+    world::new_lock((&raw const async_domain_dispatcher_lock).addr());
 }
 
-pub unsafe fn dispatcher_unlock(_flags: c_ulong) {
-    give_lock(world::DISPATCHERS);
+pub unsafe fn raw_spin_lock_irqsave(lock: *mut raw_spinlock_t) -> c_ulong {
+    take_lock(lock.addr())
 }
 
-pub unsafe fn registry_lock() -> c_ulong {
-    take_lock(world::REGISTRY)
-}
-
-pub unsafe fn registry_unlock(_flags: c_ulong) {
-    give_lock(world::REGISTRY);
-}
-
-pub unsafe fn wait_queue_lock(head: *mut wait_queue_head) -> c_ulong {
-    take_lock(head.addr())
-}
-
-pub unsafe fn wait_queue_unlock(head: *mut wait_queue_head, _flags: c_ulong) {
-    give_lock(head.addr());
+pub unsafe fn raw_spin_unlock_irqrestore(lock: *mut raw_spinlock_t, _flags: c_ulong) {
+    give_lock(lock.addr());
 }
 
 fn take_lock(address: usize) -> c_ulong {
@@ -427,16 +428,16 @@ pub unsafe fn finish_wait(head: *mut wait_queue_head, entry: *mut wait_queue_ent
 
         sched::set_current_state_plain(sched::TASK_RUNNING);
         if !list_empty_careful(list) {
-            let flags = wait_queue_lock(head);
+            take_lock(head.addr());
             list_del_init(list);
-            wait_queue_unlock(head, flags);
+            give_lock(head.addr());
         }
     }
 }
 
 // --- Threads -------------------------------------------------------------------------------------
 
-pub unsafe fn get_current() -> *mut task_struct {
+pub fn current() -> *mut task_struct {
     sched::task_of(sched::current())
 }
 
@@ -459,7 +460,7 @@ pub fn current_pid() -> c_int {
     1
 }
 
-pub unsafe fn in_task() -> bool {
+pub fn in_task() -> bool {
     true
 }
 
@@ -471,11 +472,11 @@ pub unsafe fn schedule_timeout(timeout: c_long) -> c_long {
     sched::schedule_timeout(timeout)
 }
 
-pub unsafe fn signal_pending_state(state: c_uint) -> bool {
+pub fn signal_pending_state(state: c_uint) -> bool {
     sched::signal_pending_state(state)
 }
 
-pub unsafe fn cond_resched() {}
+pub fn cond_resched() {}
 
 // --- Workqueues and memory -----------------------------------------------------------------------
 

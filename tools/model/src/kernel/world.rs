@@ -85,10 +85,6 @@ struct World {
     works: Rc<Works>,
 }
 
-/// What stands for the addresses of the locks that are static.
-pub const DISPATCHERS: usize = 0;
-pub const REGISTRY: usize = 1;
-
 /// How many atomics that are static, or in frames, a scenario uses at most: mostly slots of running
 /// tasks, of which a thread that looks for its own tries 16.
 const STATICS: usize = 96;
@@ -117,8 +113,7 @@ pub fn begin() {
         works: Rc::new(Works::new()),
     };
     WORLD.set(Some(world));
-    new_lock(DISPATCHERS);
-    new_lock(REGISTRY);
+    super::ffi::new_static_locks();
     super::sched::adopt(add_thread());
 }
 
@@ -290,10 +285,9 @@ pub fn lock(address: usize) -> Rc<Lock> {
 /// Whether a thread holds the lock of some wait queue.
 pub fn holds_a_lock(thread: usize) -> bool {
     with(|world| {
-        world
-            .locks
-            .iter()
-            .any(|(&address, lock)| address != REGISTRY && lock.holder.get() == Some(thread))
+        world.locks.iter().any(|(&address, lock)| {
+            !super::ffi::is_registry_lock(address) && lock.holder.get() == Some(thread)
+        })
     })
 }
 
