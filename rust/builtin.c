@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the library needs where it is built into the kernel, and is no module.
+ * Init function and module object of the library where it is built into the kernel.
  */
 
 #include <linux/init.h>
@@ -27,7 +27,7 @@ static int __init async_domain_init(void)
 {
 	int ret = async_domain_builtin_init();
 
-	/* Those who depend on it would find out too late. */
+	/* Built-in users would fail later. */
 	if (ret)
 		panic("async_domain: cannot be initialised (%d)", ret);
 	return 0;

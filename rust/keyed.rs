@@ -6,8 +6,8 @@
 //! time, few of them are waited for. So the kernel hashes the resource's address into a table of
 //! queues that all share (`wait_var_event()`, `wait_on_bit()`, and the folio locks of
 //! [`mm/filemap.c`](srctree/mm/filemap.c)); and since [filtered
-//! wakeups](https://lwn.net/Articles/83633/) a wake-up names the resource, so that of all who share
-//! the queue only those who wait for it run.
+//! wakeups](https://lwn.net/Articles/83633/) a wake-up names the resource, so that of all waiters of
+//! the queue only those for that resource run.
 //!
 //! A [`WaitTable<K>`] is such a table for any key type: an integer, an [`Address`], a tuple of them,
 //! or whatever is small, [`Copy`], [`Eq`] and [`Hash`]. There is one that all can share,
@@ -15,13 +15,13 @@
 //!
 //! # A wake-up is a grant
 //!
-//! The kernel's waiters are woken to look again, and sleep again if somebody was faster: waiters for
-//! the same bit compete for it, with each other and with whoever comes by. Here the condition is
+//! The kernel's waiters are woken to look again, and sleep again if another thread was faster: waiters for
+//! the same bit compete for it, with each other and with newcomers. Here the condition is
 //! checked, and changed, under the lock of the key's queue, by closures that are given to
 //! [`wait_event`](WaitTable::wait_event) and [`wake_up`](WaitTable::wake_up); and the wake-up itself
 //! is the answer. A waiter that was woken does not look again. So
 //!
-//! - a waker must only wake for what is true: whoever is woken takes it for granted;
+//! - a waker must only wake for what is true: a woken waiter takes it for granted;
 //! - an **exclusive** waiter ([`wait_event_exclusive`](WaitTable::wait_event_exclusive)) that is
 //!   woken has been handed what it waited for. There is no moment in which it is free for others to
 //!   take, and exclusive waiters are served in the order in which they came;

@@ -3,7 +3,7 @@
 //! Waits by threshold: for a count to be reached, and for so many completions.
 //!
 //! - [`EventCounter`] counts events; each waiter waits for a value of its own.
-//! - [`CompletionRing`] keeps events until somebody takes them; each consumer waits for at least
+//! - [`CompletionRing`] keeps events until a consumer takes them; each consumer waits for at least
 //!   `min_nr` of them and takes up to `nr`.
 //!
 //! Both may be fed in any context, hard interrupts included.
@@ -20,7 +20,7 @@
 //!   events into the waiter's own buffer before it wakes it ([`Filter::grant`]), under the lock, and
 //!   a waiter that runs has what it was woken for. This also means that a waiter that is slow to run
 //!   does not hold a place in the ring.
-//! - **Nobody is looked at in vain.** The ring knows a lower bound of what any of its waiters still
+//! - **No useless walk.** The ring knows a lower bound of what any of its waiters still
 //!   needs, so that an event that satisfies nobody costs no walk.
 //!
 //! The manual says [when to use which](manual/interface.html#waits-by-threshold).

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What one can wait for: keys, and how they are spread over a table.
+//! Keys, and the hash that spreads them over a table.
 
 use core::{
     any::TypeId,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table that all can share.
+//! The table that all modules share.
 
 use super::{
     Address,
@@ -20,7 +20,7 @@ const BUCKETS: usize = 256;
 
 /// The table while the module is loaded, null before and after.
 ///
-/// Nobody reads it at other times: consumers depend on this module, so that they are loaded after
+/// It is not read at other times: consumers depend on this module, so that they are loaded after
 /// its init function and unloaded before its exit function.
 static SHARED: Atomic<*mut WaitTable<Address>> = Atomic::new(ptr::null_mut());
 

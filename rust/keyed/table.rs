@@ -25,7 +25,7 @@ use kernel::{
 ///
 /// # Examples
 ///
-/// Blocks of a device that are being read, and those who wait for one:
+/// Blocks of a device that are being read, and waits for one of them:
 ///
 /// ```
 /// use async_domain::{keyed::WaitTable, new_wait_table, WaitMode};
@@ -119,7 +119,7 @@ impl<K: Key> WaitTable<K> {
 
     /// Sleeps until the key is woken, unless the condition is true already.
     ///
-    /// The condition is called once, under the lock of the key's queue. Whoever makes it true must
+    /// The condition is called once, under the lock of the key's queue. A thread that makes it true must
     /// do so under the same lock, with [`wake_up`](Self::wake_up) or [`with`](Self::with).
     ///
     /// The difference to C's `wait_var_event()` is that the condition is not checked again after a
@@ -140,14 +140,14 @@ impl<K: Key> WaitTable<K> {
     }
 
     /// As [`wait_event`](Self::wait_event), for something that only one can have: a wake-up hands it
-    /// over to the first of those who wait for the key in this way, and to no other.
+    /// over to the first waiter for the key that waits in this way, and to no other.
     ///
     /// The condition, too, takes it if it can: it returns `true` if the caller has got it. After
     /// `Ok` the caller owns it, in either way. After an error it does not, and nobody else has lost
     /// it.
     ///
-    /// The difference to C's `wait_on_bit_lock()` is that it is handed over: those who have waited
-    /// longest get it, and nobody can snatch it in between.
+    /// The difference to C's `wait_on_bit_lock()` is that it is handed over to the waiter that has
+    /// waited longest, and no other thread can take it in between.
     ///
     /// # Examples
     ///
@@ -186,10 +186,10 @@ impl<K: Key> WaitTable<K> {
         })
     }
 
-    /// Calls `change`, and wakes all who wait for the key but are not exclusive, and the first one
-    /// who is, in one critical section of the lock of the key's queue.
+    /// Calls `change`, and wakes all waiters for the key that are not exclusive, and the first one
+    /// that is, in one critical section of the lock of the key's queue.
     ///
-    /// What was done before is visible to those who were woken, and to those whose condition was
+    /// What was done before is visible to the woken waiters, and to those whose condition was
     /// found true because of it.
     ///
     /// If it makes a difference whether there is an exclusive waiter, as it does for a lock that is
@@ -207,7 +207,7 @@ impl<K: Key> WaitTable<K> {
         })
     }
 
-    /// As [`wake_up`](Self::wake_up), and wakes all who wait exclusively, too.
+    /// As [`wake_up`](Self::wake_up), and wakes all exclusive waiters, too.
     #[inline]
     pub fn wake_up_all(&self, key: K, change: impl FnOnce()) -> Woken {
         self.with(key, |bucket| {
@@ -220,7 +220,7 @@ impl<K: Key> WaitTable<K> {
     ///
     /// # Examples
     ///
-    /// Something is given back, which goes to the next who waits for it, or becomes free:
+    /// Something is given back, which goes to the next waiter, or becomes free:
     ///
     /// ```
     /// use async_domain::new_wait_table;
@@ -386,7 +386,7 @@ mod tests {
         settle();
         assert_eq!(table.wake_up(1, || ()).exclusive, 1);
         assert_eq!(waiter.join(), (Ok(()), 1));
-        // Those who gave up are not there any more.
+        // The waiters that gave up are not there any more.
         assert_eq!(table.wake_up_all(1, || ()), Woken::default());
         Ok(())
     }

@@ -118,7 +118,7 @@ pub struct Woken {
 /// ```
 /// use async_domain::{keyed::Bucket, new_wait_table};
 ///
-/// // Hands units to those who wait; returns how many are left.
+/// // Hands units to waiters; returns how many are left.
 /// fn hand_over(units: u64, bucket: &mut Bucket<'_, '_, u32>) -> u64 {
 ///     units - bucket.wake_up_nr(units).exclusive
 /// }

@@ -30,10 +30,10 @@ use kernel::{
 ///
 /// let flushes = KBox::pin_init(new_event_counter!("flushes"), GFP_KERNEL)?;
 ///
-/// // Somebody, perhaps in an interrupt:
+/// // Perhaps in an interrupt:
 /// flushes.advance(1);
 ///
-/// // Somebody else: wait until everything that is issued so far, one flush, has been done.
+/// // In another thread: wait until everything that is issued so far, one flush, has been done.
 /// flushes.wait_for(1, WaitMode::KILLABLE)?;
 /// # Ok::<(), Error>(())
 /// ```

@@ -57,7 +57,7 @@ impl<T> Take<T> {
     }
 }
 
-// SAFETY: The buffer is borrowed exclusively by the one who waits, and written by whoever wakes:
+// SAFETY: The buffer is borrowed exclusively by the waiter, and written by the waker:
 // events may go from one thread to another.
 // Tested by: mutant entry-written-after-autoremove, kunit signal_and_grant_at_once_lose_nothing.
 unsafe impl<T: Send> Send for Take<T> {}
