@@ -64,6 +64,7 @@
 
 mod entry;
 mod filter;
+mod filters;
 mod head;
 mod inspect;
 mod mode;
@@ -77,6 +78,10 @@ pub use filter::{
     Order,
     Sorted,
     Verdict, //
+};
+pub(crate) use filters::{
+    AnyWakeup,
+    AtLeast, //
 };
 pub use head::{
     Counts,

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sequence cookies, and the filter that waits for them.
+//! Sequence cookies, and the filter of waits for the frontier.
 
-use crate::wait::{
-    Filter,
-    Sorted,
-    Verdict, //
-};
+use crate::wait::AtLeast;
 use kernel::{
     fmt,
     sync::atomic::{
@@ -86,30 +82,18 @@ impl Cookie {
     }
 }
 
+impl From<Cookie> for u64 {
+    #[inline]
+    fn from(cookie: Cookie) -> Self {
+        cookie.0
+    }
+}
+
 impl fmt::Display for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-/// Waits until the lowest cookie in progress is this one or a higher one.
-///
-/// The event is the *frontier*: the domain's lowest cookie in progress. Waiters are sorted by their
-/// cookies, so that the first one that is above the frontier ends the walk.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AllBelow(pub(super) Cookie);
-
-impl Filter for AllBelow {
-    type Event = Cookie;
-    type Order = Sorted;
-
-    #[inline]
-    fn judge(&self, frontier: &mut Cookie) -> Verdict<Sorted> {
-        Verdict::wake_or_stop(*frontier >= self.0)
-    }
-
-    #[inline]
-    fn traced(&self) -> u64 {
-        self.0.as_u64()
-    }
-}
+/// Waits until the *frontier*, the lowest cookie in progress, is this one or a higher one.
+pub(super) type AllBelow = AtLeast<Cookie>;

@@ -13,7 +13,10 @@ use super::{
 use crate::{
     errno::EDEADLK,
     ffi,
-    wait::Waiting, //
+    wait::{
+        AtLeast,
+        Waiting, //
+    },
 };
 use core::{
     future::Future,
@@ -194,7 +197,7 @@ impl Wait<'_> {
             return Poll::Ready(ret);
         }
         self.waiting.poll(cx, self.flags, |state| {
-            Ok((state.frontier() < cookie).then_some(AllBelow(cookie)))
+            Ok((state.frontier() < cookie).then_some(AtLeast(cookie)))
         })
     }
 }

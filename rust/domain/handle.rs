@@ -26,9 +26,7 @@ use crate::{
     },
     ffi, lock_class,
     wait::{
-        Fifo,
-        Filter,
-        Verdict,
+        AnyWakeup,
         WaitMode,
         WaitQueue, //
     },
@@ -67,7 +65,7 @@ pub struct Handle<T> {
 }
 
 /// Where a task's value goes. The task and its handle have a reference each.
-type Cell<T> = WaitQueue<Outcome<T>, Settled>;
+type Cell<T> = WaitQueue<Outcome<T>, AnyWakeup>;
 
 struct Outcome<T> {
     stage: Stage,
@@ -85,19 +83,6 @@ enum Stage {
     Taken,
     /// There is no handle any more.
     Unwanted,
-}
-
-/// Waits until the outcome is no longer pending.
-#[derive(Clone, Copy)]
-struct Settled;
-
-impl Filter for Settled {
-    type Event = ();
-    type Order = Fifo;
-
-    fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
-        Verdict::WAKE
-    }
 }
 
 impl<T> Drop for Handle<T> {
@@ -141,7 +126,7 @@ impl<T: Send + 'static> Handle<T> {
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     pub fn join_with(&mut self, mode: WaitMode) -> Result<T> {
         self.cell.wait(mode, |outcome| {
-            Ok((outcome.stage == Stage::Pending).then_some(Settled))
+            Ok((outcome.stage == Stage::Pending).then_some(AnyWakeup))
         })?;
 
         self.cell

@@ -37,6 +37,7 @@ use super::{
 use crate::{
     ffi,
     wait::{
+        AtLeast,
         Counts,
         Locked,
         Waiter, //
@@ -355,7 +356,7 @@ impl Snapshot {
 
         self.waiters.clear();
         self.waiting = 0;
-        state.for_each_waiter(|&AllBelow(below), waiter| {
+        state.for_each_waiter(|&AtLeast(below), waiter| {
             self.waiting += 1;
             if self.waiters.len() < self.waiters.capacity() {
                 let who = Who::of(waiter);

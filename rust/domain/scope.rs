@@ -19,9 +19,7 @@ use crate::{
     ffi,
     lock_class,
     wait::{
-        Fifo,
-        Filter,
-        Verdict,
+        AnyWakeup,
         WaitQueue, //
     }, //
 };
@@ -36,7 +34,7 @@ use kernel::{
 
 /// The unfinished tasks of a scope, and the frame that waits for them to finish.
 pub(super) struct Gathering {
-    tasks: WaitQueue<usize, Gone>,
+    tasks: WaitQueue<usize, AnyWakeup>,
     /// The module whose frame it is: it is running, so that tasks of its code need not hold it.
     module: *mut ffi::module,
     /// Whether the module that made the domain is held by the frame, or is the frame's.
@@ -51,19 +49,6 @@ pub(super) struct Gathering {
 // change. Whoever has a reference is in the frame, or a task which the frame waits for.
 // Tested by: kunit tasks_submit_into_their_scope.
 unsafe impl Sync for Gathering {}
-
-/// Waits until the last task has left.
-#[derive(Clone, Copy)]
-struct Gone;
-
-impl Filter for Gone {
-    type Event = ();
-    type Order = Fifo;
-
-    fn judge(&self, _event: &mut ()) -> Verdict<Fifo> {
-        Verdict::WAKE
-    }
-}
 
 impl Gathering {
     /// Initialises a gathering in place.
@@ -156,7 +141,7 @@ impl Gathering {
         let _ = overdue::wait(
             |mode| {
                 self.tasks
-                    .wait(mode, |tasks| Ok((**tasks > 0).then_some(Gone)))
+                    .wait(mode, |tasks| Ok((**tasks > 0).then_some(AnyWakeup)))
             },
             |seconds| overdue::report(domain, "of which a scope ends", seconds),
         );

@@ -3,7 +3,6 @@
 //! Waiting for tasks.
 
 use super::{
-    cookie::AllBelow,
     overdue,
     running::Run,
     AsyncDomain,
@@ -12,7 +11,10 @@ use super::{
 use crate::{
     errno::EDEADLK,
     ffi,
-    wait::WaitMode, //
+    wait::{
+        AtLeast,
+        WaitMode, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -78,7 +80,7 @@ impl AsyncDomain {
             if Run::is_inside(self, cookie) {
                 return Err(EDEADLK);
             }
-            Ok(Some(AllBelow(cookie)))
+            Ok(Some(AtLeast(cookie)))
         })
     }
 
@@ -131,7 +133,7 @@ impl AsyncDomain {
         let _ = overdue::wait(
             |mode| {
                 self.queue.wait(mode, |state| {
-                    Ok((state.frontier() < Cookie::UNUSED).then_some(AllBelow(Cookie::UNUSED)))
+                    Ok((state.frontier() < Cookie::UNUSED).then_some(AtLeast(Cookie::UNUSED)))
                 })
             },
             |seconds| overdue::report(self, what, seconds),

@@ -3,10 +3,8 @@
 //! A count of events, and waiting for it to reach a value.
 
 use crate::wait::{
+    AtLeast,
     Counts,
-    Filter,
-    Sorted,
-    Verdict,
     WaitMode,
     WaitQueue, //
 };
@@ -40,26 +38,7 @@ use kernel::{
 #[pin_data]
 pub struct EventCounter {
     #[pin]
-    queue: WaitQueue<u64, Reached>,
-}
-
-/// Waits until the count is this or more. The event is the count.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Reached(u64);
-
-impl Filter for Reached {
-    type Event = u64;
-    type Order = Sorted;
-
-    #[inline]
-    fn judge(&self, count: &mut u64) -> Verdict<Sorted> {
-        Verdict::wake_or_stop(*count >= self.0)
-    }
-
-    #[inline]
-    fn traced(&self) -> u64 {
-        self.0
-    }
+    queue: WaitQueue<u64, AtLeast<u64>>,
 }
 
 impl EventCounter {
@@ -125,7 +104,7 @@ impl EventCounter {
     pub fn wait_for(&self, value: u64, mode: WaitMode) -> Result {
         self.queue.wait(
             mode,
-            |count| Ok((**count < value).then_some(Reached(value))),
+            |count| Ok((**count < value).then_some(AtLeast(value))),
         )
     }
 

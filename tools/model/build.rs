@@ -59,7 +59,6 @@ fn main() {
     let scope = read("domain/scope.rs");
     let of_scope = [
         item(&scope, "pub(super) struct Gathering {"),
-        item(&scope, "impl Filter for Gone {"),
         item(&scope, "impl Gathering {"),
     ];
 

@@ -46,6 +46,7 @@ use crate::{
     ffi,
     model::world,
     wait::{
+        AtLeast,
         Locked,
         WaitMode,
         WaitQueue, //
@@ -196,18 +197,13 @@ pub mod scope {
         ffi,
         model::world,
         wait::{
-            Fifo,
-            Filter,
-            Verdict,
+            AnyWakeup,
             WaitMode,
             WaitQueue, //
         },
     };
     use kernel::prelude::*;
     use std::mem::MaybeUninit;
-
-    #[derive(Clone, Copy)]
-    struct Gone;
 
     include!(concat!(env!("OUT_DIR"), "/scope_items.rs"));
 

@@ -6,6 +6,8 @@
 mod entry;
 #[path = "../../../rust/wait/filter.rs"]
 mod filter;
+#[path = "../../../rust/wait/filters.rs"]
+mod filters;
 #[path = "../../../rust/wait/head.rs"]
 mod head;
 #[path = "../../../rust/wait/mode.rs"]
@@ -23,6 +25,10 @@ pub use filter::{
     Order,
     Sorted,
     Verdict, //
+};
+pub(crate) use filters::{
+    AnyWakeup,
+    AtLeast, //
 };
 pub use head::{
     Counts,
