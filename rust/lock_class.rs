@@ -22,19 +22,6 @@ pub(crate) struct LockClass {
 }
 
 impl LockClass {
-    /// # Safety
-    ///
-    /// The value must be the initial value of a `static` of this crate. (A constant would be a class of its own
-    /// in each module.)
-    // Tested by: nothing: ; every boot runs it.
-    const unsafe fn new(name: &'static CStr) -> Self {
-        Self {
-            // SAFETY: It is in a static by the caller's promise, and so pinned and never dropped.
-            key: unsafe { LockClassKey::new_static() },
-            name,
-        }
-    }
-
     /// The key.
     pub(crate) fn key(&'static self) -> Pin<&'static LockClassKey> {
         Pin::static_ref(&self.key)
@@ -46,17 +33,24 @@ impl LockClass {
     }
 }
 
-/// The lock of a [`Handle`](crate::Handle).
-// SAFETY: It is a static.
+/// Defines the classes. Only statics are made of them: a constant would be a class of its own in each module.
 // Tested by: test lock-classes.
-pub(crate) static HANDLE: LockClass = unsafe { LockClass::new(c"async_domain handle") };
+macro_rules! lock_classes {
+    ($($(#[$doc:meta])* $name:ident = $string:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) static $name: LockClass = LockClass {
+            // SAFETY: It is in a static, and so pinned and never dropped.
+            key: unsafe { LockClassKey::new_static() },
+            name: $string,
+        };
+    )*};
+}
 
-/// The lock of a [`Scope`](crate::Scope).
-// SAFETY: It is a static.
-// Tested by: test lock-classes.
-pub(crate) static SCOPE: LockClass = unsafe { LockClass::new(c"async_domain scope") };
-
-/// Work items: what runs as if it held a lock.
-// SAFETY: It is a static.
-// Tested by: test lock-classes.
-pub(crate) static WORK: LockClass = unsafe { LockClass::new(c"async_domain task") };
+lock_classes! {
+    /// The lock of a [`Handle`](crate::Handle).
+    HANDLE = c"async_domain handle";
+    /// The lock of a [`Scope`](crate::Scope).
+    SCOPE = c"async_domain scope";
+    /// Work items: lockdep treats a running one as a lock that is held.
+    WORK = c"async_domain task";
+}

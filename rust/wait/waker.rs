@@ -69,17 +69,6 @@ impl<F: Filter> WakerEntry<F> {
         unsafe { ffi::list_del_init_careful(&raw mut (*wait).entry) };
         ret
     }
-
-    /// Drops the waker of an entry that is about to be freed.
-    ///
-    /// # Safety
-    ///
-    /// There must be one, which is not used any more, and the entry must not be linked.
-    // Tested by: mutant future-drop-leaves-entry, mutant future-drop-without-lock.
-    unsafe fn finish(this: *mut Self) {
-        // SAFETY: There is a waker, which is not used again.
-        unsafe { (&raw mut (*this).waker).drop_in_place() };
-    }
 }
 
 // SAFETY: `wake` judges as `Entry` does, and unlinks at most the entry that it was called for. It calls the waker,
@@ -106,7 +95,36 @@ unsafe impl<F: Filter> ffi::WakeFunction for WakerEntry<F> {
 }
 
 /// The memory of an entry. `Opaque`: others see it while the future is borrowed.
-type EntryBox<F> = KBox<Opaque<WakerEntry<F>>>;
+///
+/// # Invariants
+///
+/// The waker is initialised. When this is dropped, the entry is not linked.
+struct EntryBox<F>(KBox<Opaque<WakerEntry<F>>>);
+
+impl<F> EntryBox<F> {
+    /// Allocates an entry of which only the waker is initialised.
+    // Tested by: mutant future-keeps-old-waker, mutant future-poll-without-second-look.
+    fn new(waker: &Waker, flags: Flags) -> Result<Self> {
+        // INVARIANT: The waker is initialised below; the entry is not linked.
+        let this = Self(KBox::new(Opaque::uninit(), flags)?);
+
+        // SAFETY: The memory is valid for writing, and not initialised.
+        unsafe { (&raw mut (*this.get()).waker).write(waker.clone()) };
+        Ok(this)
+    }
+
+    fn get(&self) -> *mut WakerEntry<F> {
+        self.0.get()
+    }
+}
+
+impl<F> Drop for EntryBox<F> {
+    // Tested by: mutant future-drop-leaves-entry, mutant future-drop-without-lock.
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants there is a waker, which no wake function uses: the entry is not linked.
+        unsafe { (&raw mut (*self.get()).waker).drop_in_place() };
+    }
+}
 
 /// How far a future has come.
 enum Stage<F> {
@@ -175,9 +193,7 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
                 if !self.is_granted(entry, cx.waker()) {
                     return Poll::Pending;
                 }
-                // SAFETY: By the type invariant there is a waker. The entry has been seen unlinked, so
-                // that nobody else uses it, and it is freed below.
-                unsafe { WakerEntry::finish(entry.get()) };
+                // The entry has been seen unlinked, so that nobody else uses it, and it is freed below.
                 Ok(())
             }
             Stage::Done(ret) => return Poll::Ready(*ret),
@@ -195,11 +211,9 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
         flags: Flags,
         check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
     ) -> Result<Option<EntryBox<F>>> {
-        let memory = KBox::new(Opaque::uninit(), flags)?;
-        let entry: *mut WakerEntry<F> = memory.get();
+        let memory = EntryBox::new(waker, flags)?;
+        let entry = memory.get();
 
-        // SAFETY: The memory is valid for writing, and not initialised.
-        unsafe { (&raw mut (*entry).waker).write(waker.clone()) };
         let linked = self.queue.with(|locked| {
             let Some(filter) = check(locked)? else {
                 return Ok(false);
@@ -209,18 +223,12 @@ impl<'a, T, F: Filter> Waiting<'a, T, F> {
             // by `poll` and `drop` only.
             unsafe {
                 (&raw mut (*entry).entry).write(Entry::with_function::<WakerEntry<F>>(filter));
-                // INVARIANT: There is a waker.
                 Queued::link(self.queue, entry.cast(), locked);
             }
-            Ok(true)
-        });
+            Ok::<_, Error>(true)
+        })?;
 
-        if matches!(linked, Ok(true)) {
-            return Ok(Some(memory));
-        }
-        // SAFETY: The waker was written above. The entry was not linked, and is freed when we return.
-        unsafe { WakerEntry::finish(entry) };
-        linked.map(|_| None)
+        Ok(linked.then_some(memory))
     }
 
     /// The entry of [`Stage::Linked`].
@@ -265,8 +273,5 @@ impl<T, F: Filter> Drop for Waiting<'_, T, F> {
         if !queued.is_granted() {
             queued.unless_granted(|entry, _| entry.unlink());
         }
-        // SAFETY: There is a waker. The entry is not linked any more, so that it is not used by wakers of the
-        // queue; it is freed when this has returned.
-        unsafe { WakerEntry::finish(entry.get()) };
     }
 }
