@@ -9,8 +9,8 @@ use async_domain::wait::{
 
 fn count<F: Filter>(queue: &WaitQueue<u64, F>) -> u64 {
     #[cfg(wicked)]
-    // error[E0616]: field `data` of struct `WaitQueue` is private
-    let count = *queue.data.get();
+    // error[E0616]: field `lock` of struct `WaitQueue` is private
+    let count = *queue.lock.data.get();
     #[cfg(not(wicked))]
     let count = queue.with(|locked| **locked);
 
