@@ -21,7 +21,7 @@ gone() {
 		*) fail "rmmod $1: $(cat /tmp/refusal)" ;;
 		esac
 		refused=$((refused + 1)) tries=$((tries + 1))
-		[ $tries -lt 5000 ] || fail "rmmod $1 is refused for ever"
+		[ $tries -lt 50000 ] || fail "rmmod $1 is refused for ever"
 		usleep 3000
 	done
 }
