@@ -56,7 +56,7 @@ impl Gathering {
     /// # Safety
     ///
     /// `this` must be valid for writing, and what it holds be treated as pinned from then on.
-    // Tested by: test unload.
+    // Tested by: make unload.
     unsafe fn init(this: *mut Self, module: *mut ffi::module, owner: Result, opener: *const Run) {
         // SAFETY: By the caller's promise.
         unsafe {

@@ -179,13 +179,3 @@ apt_get() {
 	unlock
 	return "$rc"
 }
-
-# unless_built FILE...: ends a test that would build a kernel first, unless one of the files is there, by which one sees
-# that it has been built, or somebody asked for the test by its name.
-unless_built() {
-	local file
-	[ -z "${ASKED:-}" ] || return 0
-	for file; do [ ! -e "$file" ] || return 0; done
-	echo "skipped, since it builds a kernel first: make test SUITE=${0##*/}"
-	exit 77
-}

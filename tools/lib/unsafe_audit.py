@@ -16,7 +16,7 @@ import re
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TAG = "// Tested by: "
 KINDS = {"mutant": "tools/mutants/{}.patch", "compile-fail": "tests/compile-fail/{}.rs",
-         "torture": "tools/torture/ops/{}.rs", "test": "tools/tests/{}"}
+         "torture": "tools/torture/ops/{}.rs", "test": "tools/tests/{}", "make": "tools/make/{}"}
 ITEM = re.compile(r"(?:pub(?:\([^)]*\))? )?(?:(?:const|unsafe|extern \"C\") )*"
                   r"(?:(?:fn|static|mod|const|unsafe impl|impl)\b|macro_rules!)(?:<.*?>)? ?([^({;=]*)")
 SUITES = re.compile(r"#\[cfg\(ASYNC_DOMAIN_KUNIT\)\]\n(?:pub(?:\([^)]*\))? )?mod (\w+);")
