@@ -35,7 +35,6 @@ pub mod wait;
 pub use domain::{
     synchronize_all,
     AsyncDomain,
-    Context,
     Cookie,
     DeviceDomain,
     Handle,
@@ -45,6 +44,7 @@ pub use domain::{
     StaticDomain,
     Stats,
     SubmitError,
+    TaskContext,
     TaskHeader,
     TaskItem,
     Token, //

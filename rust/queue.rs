@@ -16,7 +16,7 @@
 //!
 //! A task may wait for *earlier* tasks of its domain, at any depth and on any nodes, without a deadlock: a
 //! domain begins its tasks in cookie order, so that those which a task waits for have a place themselves (see
-//! `domain/dispatch.rs`). Tasks that wait for anything else, such as later tasks or tasks of other domains,
+//! `domain/run/dispatch.rs`). Tasks that wait for anything else, such as later tasks or tasks of other domains,
 //! can exhaust the places.
 //!
 //! The queues have no rescuer (`WQ_MEM_RECLAIM`): do not use them on the way to free memory.

@@ -14,7 +14,7 @@
 //! Each controller's shutdown, which on real ones takes seconds, is one task of another domain, when
 //! the module is removed and before the machine reboots: the driver core would do one after another.
 //! These tasks borrow from the frame that waits for them (a *scope*), and each waits for those before
-//! it (`Context::synchronize()`) before its line is written. A device that is unbound by itself is
+//! it (`TaskContext::synchronize()`) before its line is written. A device that is unbound by itself is
 //! shut down by itself. What this is worth on a real machine was reported with [patches that do it in
 //! the driver core](http://lists.infradead.org/pipermail/linux-nvme/2025-June/057212.html): a shutdown
 //! of 11 minutes became one of 55 seconds.

@@ -6,7 +6,7 @@ use async_domain::{
     impl_has_task,
     new_async_domain,
     AsyncDomain,
-    Context,
+    TaskContext,
     TaskHeader,
     TaskItem,
     WaitMode, //
@@ -89,7 +89,7 @@ impl_has_task! {
 impl TaskItem for Request {
     type Pointer = Pin<KBox<Self>>;
 
-    fn run(this: Pin<KBox<Self>>, context: &Context<'_>) {
+    fn run(this: Pin<KBox<Self>>, context: &TaskContext<'_>) {
         pr_info!(
             "item: sector {}, cookie {}\n",
             this.sector,
@@ -124,7 +124,7 @@ fn values_and_errors(domain: &AsyncDomain) -> Result {
 fn many_at_once(domain: &AsyncDomain) -> Result {
     let mut funcs = KVec::new();
     for _ in 0..16 {
-        funcs.push(|_: &Context<'_>| (), GFP_KERNEL)?;
+        funcs.push(|_: &TaskContext<'_>| (), GFP_KERNEL)?;
     }
     let cookies = domain.on_node(0)?.schedule_batch(funcs, GFP_KERNEL)?;
     let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));

@@ -16,7 +16,7 @@ fn submit(domain: &AsyncDomain, address: Address) -> Result {
 
     for address in funcs {
         tasks.push(
-            move |_: &async_domain::Context<'_>| assert_eq!(address, address),
+            move |_: &async_domain::TaskContext<'_>| assert_eq!(address, address),
             GFP_KERNEL,
         )?;
     }

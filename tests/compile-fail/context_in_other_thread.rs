@@ -4,11 +4,11 @@
 
 use async_domain::{
     AsyncDomain,
-    Context, //
+    TaskContext, //
 };
 use kernel::prelude::*;
 
-fn inner(domain: &AsyncDomain, context: &Context<'_>) -> Result {
+fn inner(domain: &AsyncDomain, context: &TaskContext<'_>) -> Result {
     #[cfg(not(wicked))]
     let cookie = context.cookie();
 

@@ -3,7 +3,7 @@
 //! A task's context is of no use when the task is over, and must not be kept.
 
 #[cfg(wicked)]
-use async_domain::Context;
+use async_domain::TaskContext;
 use async_domain::{
     AsyncDomain,
     Cookie, //
@@ -12,7 +12,7 @@ use kernel::prelude::*;
 
 #[cfg(wicked)]
 fn keep(domain: &AsyncDomain) -> Result<Option<Cookie>> {
-    let mut kept: Option<&Context<'_>> = None;
+    let mut kept: Option<&TaskContext<'_>> = None;
 
     domain.scope(|scope| {
         scope

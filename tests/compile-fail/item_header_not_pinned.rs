@@ -4,7 +4,7 @@
 
 use async_domain::{
     impl_has_task,
-    Context,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -29,7 +29,7 @@ impl_has_task! {
 impl TaskItem for Request {
     type Pointer = Arc<Self>;
 
-    fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+    fn run(_this: Arc<Self>, _context: &TaskContext<'_>) {}
 }
 
 fn make() -> Result<Arc<Request>> {

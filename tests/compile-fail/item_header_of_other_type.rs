@@ -4,7 +4,7 @@
 
 use async_domain::{
     impl_has_task,
-    Context,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -37,5 +37,5 @@ impl_has_task! {
 impl TaskItem for Request {
     type Pointer = Arc<Self>;
 
-    fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+    fn run(_this: Arc<Self>, _context: &TaskContext<'_>) {}
 }

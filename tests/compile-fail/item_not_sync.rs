@@ -4,7 +4,7 @@
 
 use async_domain::{
     impl_has_task,
-    Context,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -34,5 +34,5 @@ impl TaskItem for Request {
     // error[E0277]: `Cell<u32>` cannot be shared between threads safely
     type Pointer = Arc<Self>;
 
-    fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+    fn run(_this: Arc<Self>, _context: &TaskContext<'_>) {}
 }

@@ -5,7 +5,7 @@
 use async_domain::{
     impl_has_task,
     AsyncDomain,
-    Context,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -32,7 +32,7 @@ impl_has_task! {
 impl TaskItem for Request {
     type Pointer = Pointer;
 
-    fn run(_this: Pointer, _context: &Context<'_>) {}
+    fn run(_this: Pointer, _context: &TaskContext<'_>) {}
 }
 
 fn submit(domain: &AsyncDomain, request: Arc<Request>) -> Result {

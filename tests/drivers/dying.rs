@@ -7,7 +7,7 @@
 use async_domain::{
     impl_has_task,
     new_async_domain,
-    Context,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -55,7 +55,7 @@ impl_has_task! {
 impl TaskItem for Item {
     type Pointer = Pin<KBox<Self>>;
 
-    fn run(_this: Pin<KBox<Self>>, _context: &Context<'_>) {
+    fn run(_this: Pin<KBox<Self>>, _context: &TaskContext<'_>) {
         die();
     }
 }
@@ -71,7 +71,7 @@ impl kernel::Module for Dying {
 
                 domain.scope(|scope| -> Result {
                     let b = &mut borrowed;
-                    let task = move |_: &Context<'_>| {
+                    let task = move |_: &TaskContext<'_>| {
                         for i in 0..100 {
                             fsleep(Delta::from_millis(20));
                             b.fill(i);

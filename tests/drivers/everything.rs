@@ -23,9 +23,9 @@ use async_domain::{
         Verdict,
         WaitQueue, //
     },
-    Context,
     Handle,
     OwnedDomain,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -68,7 +68,7 @@ impl_has_task! {
 impl TaskItem for Item {
     type Pointer = Arc<Self>;
 
-    fn run(_this: Arc<Self>, _context: &Context<'_>) {}
+    fn run(_this: Arc<Self>, _context: &TaskContext<'_>) {}
 }
 
 #[pin_data]
@@ -103,7 +103,7 @@ fn submit(domain: &Arc<OwnedDomain>) -> Result {
 
     let mut batch = KVec::new();
     for _ in 0..3 {
-        batch.push(|_: &Context<'_>| (), GFP_KERNEL)?;
+        batch.push(|_: &TaskContext<'_>| (), GFP_KERNEL)?;
     }
     domain.schedule_batch(batch, GFP_KERNEL)?;
 

@@ -7,8 +7,8 @@
 use async_domain::{
     new_async_domain,
     static_domain,
-    Context, //
     OwnedDomain,
+    TaskContext, //
 };
 use kernel::{
     prelude::*,
@@ -31,7 +31,7 @@ static_domain!(static EXCLUSIVE, exclusive);
 
 struct Failing;
 
-fn slow(name: &'static str, millis: i64) -> impl FnOnce(&Context<'_>) + Send + 'static {
+fn slow(name: &'static str, millis: i64) -> impl FnOnce(&TaskContext<'_>) + Send + 'static {
     move |_| {
         fsleep(Delta::from_millis(millis));
         pr_info!("{name}\n");

@@ -8,9 +8,9 @@ use async_domain::{
     impl_has_task,
     new_async_domain,
     static_domain,
-    Context,
     Cookie,
     OwnedDomain,
+    TaskContext,
     TaskHeader,
     TaskItem,
     Token, //
@@ -60,7 +60,7 @@ impl_has_task! {
 impl TaskItem for Command {
     type Pointer = Pin<KBox<Self>>;
 
-    fn run(this: Pin<KBox<Self>>, _context: &Context<'_>) {
+    fn run(this: Pin<KBox<Self>>, _context: &TaskContext<'_>) {
         this.world.gate.wait_for_completion();
     }
 }

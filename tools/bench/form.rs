@@ -5,9 +5,9 @@
 use crate::ffi;
 use async_domain::{
     new_async_domain,
-    Context,
     Cookie, //
     OwnedDomain,
+    TaskContext,
 };
 use core::ptr::{
     self,
@@ -112,7 +112,7 @@ impl Form for Domain {
     unsafe fn schedule<J: Job>(&self, job: &J) -> Result<Cookie> {
         let job = JobPointer(ptr::from_ref(job));
 
-        let run = move |_: &Context<'_>| {
+        let run = move |_: &TaskContext<'_>| {
             // SAFETY: The job is valid long enough by the promise of who submitted it.
             unsafe { job.get() }.run();
         };

@@ -33,8 +33,8 @@ use crate::{
 };
 use async_domain::{
     impl_has_task,
-    Context,
     ItemToken,
+    TaskContext,
     TaskHeader,
     TaskItem,
     Token, //
@@ -137,7 +137,7 @@ impl TaskItem for Item {
     type Pointer = Arc<Self>;
 
     #[inline]
-    fn run(this: Arc<Self>, _context: &Context<'_>) {
+    fn run(this: Arc<Self>, _context: &TaskContext<'_>) {
         this.countdown.run();
     }
 }

@@ -7,7 +7,7 @@
 //! reached, and `workers_peak`, how many functions were running (or asleep) at the same time at most.
 //!
 //! The sides: `kernel` calls `async_synchronize_cookie_domain()` between the two parts, `domain`
-//! `Context::synchronize`, and `ordered` gives the two parts to `schedule_ordered`.
+//! `TaskContext::synchronize`, and `ordered` gives the two parts to `schedule_ordered`.
 
 use crate::{
     countdown::Countdown,

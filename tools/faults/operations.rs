@@ -24,9 +24,9 @@ use async_domain::{
     static_domain,
     threshold::CompletionRing,
     AsyncDomain,
-    Context,
     Cookie,
     DeviceDomain,
+    TaskContext,
     TaskHeader,
     TaskItem,
     WaitMode, //
@@ -116,7 +116,7 @@ fn in_static_domain(bench: &Bench) -> Result {
     let ticket = Ticket::new(&ledger);
     let cookie = bench.submit(
         &ledger,
-        move |_: &Context<'_>| ticket.run(),
+        move |_: &TaskContext<'_>| ticket.run(),
         |func| SCHEDULED.schedule(func, GFP_KERNEL),
     )?;
 
@@ -131,7 +131,7 @@ fn new_domain(bench: &Bench) -> Result {
 
     bench.submit(
         &ledger,
-        move |_: &Context<'_>| ticket.run(),
+        move |_: &TaskContext<'_>| ticket.run(),
         |func| domain.schedule(func, GFP_KERNEL),
     )?;
     drop(domain);
@@ -140,21 +140,21 @@ fn new_domain(bench: &Bench) -> Result {
 
 fn schedule(bench: &Bench) -> Result {
     bench.one(
-        |ticket| move |_: &Context<'_>| ticket.run(),
+        |ticket| move |_: &TaskContext<'_>| ticket.run(),
         |domain, func| domain.schedule(func, GFP_KERNEL),
     )
 }
 
 fn schedule_nowait(bench: &Bench) -> Result {
     bench.one(
-        |ticket| move |_: &Context<'_>| ticket.run(),
+        |ticket| move |_: &TaskContext<'_>| ticket.run(),
         |domain, func| domain.schedule(func, GFP_NOWAIT),
     )
 }
 
 fn schedule_or_run(bench: &Bench) -> Result {
     bench.one(
-        |ticket| move |_: &Context<'_>| ticket.run(),
+        |ticket| move |_: &TaskContext<'_>| ticket.run(),
         |domain, func| domain.schedule_or_run(func, GFP_KERNEL),
     )
 }
@@ -162,7 +162,7 @@ fn schedule_or_run(bench: &Bench) -> Result {
 fn schedule_fallible(bench: &Bench) -> Result {
     bench.one(
         |ticket| {
-            move |_: &Context<'_>| {
+            move |_: &TaskContext<'_>| {
                 ticket.run();
                 Err(ENXIO)
             }
@@ -179,11 +179,11 @@ fn schedule_ordered(bench: &Bench) -> Result {
     let cookie = bench.submit(
         &ledger,
         (
-            move |_: &Context<'_>| {
+            move |_: &TaskContext<'_>| {
                 work.run();
                 work
             },
-            move |work: Ticket, _: &Context<'_>| {
+            move |work: Ticket, _: &TaskContext<'_>| {
                 drop(work);
                 retire.run();
             },
@@ -202,7 +202,7 @@ fn schedule_with_handle(bench: &Bench) -> Result {
     let ticket = Ticket::new(&ledger);
     let mut handle = bench.submit(
         &ledger,
-        move |_: &Context<'_>| {
+        move |_: &TaskContext<'_>| {
             ticket.run();
             // The value is lost if the cell is.
             ticket
@@ -225,7 +225,7 @@ fn schedule_batch(bench: &Bench) -> Result {
     for _ in 0..COUNT {
         let ticket = Ticket::new(&ledger);
         funcs
-            .push_within_capacity(move |_: &Context<'_>| ticket.run())
+            .push_within_capacity(move |_: &TaskContext<'_>| ticket.run())
             .map_err(|_| EINVAL)?;
     }
     let cookies = bench.submit(&ledger, funcs, |funcs| {
@@ -246,7 +246,7 @@ fn scope(bench: &Bench) -> Result {
             let ticket = Ticket::new(ledger);
             bench.submit(
                 ledger,
-                move |_: &Context<'_>| {
+                move |_: &TaskContext<'_>| {
                     ticket.run();
                     *square = i * i;
                 },
@@ -349,7 +349,7 @@ impl_has_task! {
 impl TaskItem for Item {
     type Pointer = Pin<KBox<Self>>;
 
-    fn run(this: Pin<KBox<Self>>, _context: &Context<'_>) {
+    fn run(this: Pin<KBox<Self>>, _context: &TaskContext<'_>) {
         this.ticket.run();
     }
 }
@@ -422,7 +422,7 @@ fn device_domain(bench: &Bench) -> Result {
 
     bench.submit(
         &ledger,
-        move |_: &Context<'_>, _: &Device<Bound>| ticket.run(),
+        move |_: &TaskContext<'_>, _: &Device<Bound>| ticket.run(),
         |func| domain.schedule(func, GFP_KERNEL),
     )?;
     // Leaked: to remove the device waits for the task.

@@ -18,8 +18,8 @@ use crate::{
 use async_domain::{
     new_async_domain,
     AsyncDomain,
-    Context,
     Cookie,
+    TaskContext,
     WaitMode, //
 };
 use kernel::{
@@ -45,12 +45,12 @@ const TASKS: i32 = 2500;
 fn add(
     domain: &AsyncDomain,
     ledger: &Arc<Ledger>,
-    func: impl FnOnce(&Context<'_>) + Send + 'static,
+    func: impl FnOnce(&TaskContext<'_>) + Send + 'static,
 ) -> Result<Cookie> {
     let ticket = Ticket::new(ledger);
 
     Ok(domain.schedule(
-        move |context: &Context<'_>| {
+        move |context: &TaskContext<'_>| {
             ticket.run();
             func(context);
         },
@@ -71,8 +71,8 @@ fn full() -> Result {
     for _ in 0..8 {
         let (work, retire) = (Ticket::new(&worked), Ticket::new(&retired));
         order.schedule_ordered(
-            move |_: &Context<'_>| work.run(),
-            move |(), _: &Context<'_>| retire.run(),
+            move |_: &TaskContext<'_>| work.run(),
+            move |(), _: &TaskContext<'_>| retire.run(),
             GFP_KERNEL,
         )?;
     }
@@ -89,7 +89,7 @@ fn full() -> Result {
         d.scope(|scope| {
             for _ in 0..4 {
                 let ticket = Ticket::new(&s);
-                let _ = scope.schedule(move |_: &Context<'_>| ticket.run(), GFP_KERNEL);
+                let _ = scope.schedule(move |_: &TaskContext<'_>| ticket.run(), GFP_KERNEL);
             }
         });
     })?;

@@ -14,7 +14,7 @@ use crate::{
 use async_domain::{
     new_async_domain,
     synchronize_all,
-    Context, //
+    TaskContext, //
 };
 use kernel::{
     prelude::*,
@@ -61,7 +61,7 @@ pub(crate) fn run(count: u32) -> Result {
         bench.submit(
             // Others of its tickets are being run.
             &*bench.ledger()?,
-            move |_: &Context<'_>| {
+            move |_: &TaskContext<'_>| {
                 ticket.run();
                 if rounds(count, &failed).is_err() {
                     failed.add(1, Relaxed);

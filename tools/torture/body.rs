@@ -13,8 +13,8 @@ use crate::{
     rng::Rng,
 };
 use async_domain::{
-    Context,
     Cookie, //
+    TaskContext,
 };
 use kernel::{
     prelude::*,
@@ -225,7 +225,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn carry_out(self, body: &Body, context: &Context<'_>) {
+    pub(crate) fn carry_out(self, body: &Body, context: &TaskContext<'_>) {
         match self {
             Self::Return => (),
             Self::Spin(times) => spin(times),
@@ -242,7 +242,7 @@ impl Plan {
                     place.model().number
                 );
                 place.stage(Stage::InOrder);
-                place.model().all_below(cookie, "Context::synchronize");
+                place.model().all_below(cookie, "TaskContext::synchronize");
                 place.model().in_order(cookie, || spin(times));
             }
         }
@@ -250,7 +250,7 @@ impl Plan {
 }
 
 /// The closure of a task.
-pub(crate) fn closure(body: Body, plan: Plan) -> impl FnOnce(&Context<'_>) + Send + 'static {
+pub(crate) fn closure(body: Body, plan: Plan) -> impl FnOnce(&TaskContext<'_>) + Send + 'static {
     move |context| {
         body.begin(Some(context.cookie()));
         plan.carry_out(&body, context);

@@ -12,11 +12,11 @@ use async_domain::{
     static_domain,
     threshold::CompletionRing,
     AsyncDomain,
-    Context,
     Cookie,
     DeviceDomain,
     OwnedDomain,
     SubmitError,
+    TaskContext,
     WaitMode, //
 };
 use core::mem;
@@ -99,15 +99,15 @@ impl Drop for Ticket {
 }
 
 /// A function that takes its time.
-fn slow() -> impl FnOnce(&Context<'_>) + Send + 'static {
+fn slow() -> impl FnOnce(&TaskContext<'_>) + Send + 'static {
     slow_by(1)
 }
 
 /// A function that takes that many times its time.
-fn slow_by(times: u32) -> impl FnOnce(&Context<'_>) + Send + 'static {
+fn slow_by(times: u32) -> impl FnOnce(&TaskContext<'_>) + Send + 'static {
     let ticket = Ticket::new();
 
-    move |_: &Context<'_>| {
+    move |_: &TaskContext<'_>| {
         (0..times).for_each(|_| fsleep(delay()));
         ticket.run();
     }
@@ -183,7 +183,7 @@ impl Kept {
             let (work, retire) = (slow(), slow());
             domain.schedule_ordered(
                 work,
-                |(), context: &Context<'_>| retire(context),
+                |(), context: &TaskContext<'_>| retire(context),
                 GFP_KERNEL,
             )?;
         }
@@ -217,7 +217,7 @@ impl Kept {
         let (ticket, d) = (Ticket::new(), domain.clone());
 
         domain.schedule(
-            move |_: &Context<'_>| {
+            move |_: &TaskContext<'_>| {
                 let ran = in_scope(&d);
                 bug_unless(ran == Ok(2), "a scope was left before its tasks");
                 ticket.run();
@@ -242,7 +242,7 @@ impl Kept {
         let func = slow();
 
         domain.schedule(
-            move |context: &Context<'_>, _: &Device<Bound>| func(context),
+            move |context: &TaskContext<'_>, _: &Device<Bound>| func(context),
             GFP_KERNEL,
         )?;
         self.devices.push(device, GFP_KERNEL)?;
@@ -257,7 +257,7 @@ impl Kept {
         let ticket = Ticket::new();
 
         domain.schedule(
-            move |_: &Context<'_>| {
+            move |_: &TaskContext<'_>| {
                 let soon = WaitMode::KILLABLE.timeout(2);
                 let ret = ring.wait(&mut [0], 1, soon);
                 bug_unless(ret == Err(ETIMEDOUT), "an empty ring gave something");
@@ -275,7 +275,7 @@ impl Kept {
         domain.schedule(slow_by(5), GFP_KERNEL)?;
         domain.schedule_ordered(
             slow_by(5),
-            |(), context: &Context<'_>| slow()(context),
+            |(), context: &TaskContext<'_>| slow()(context),
             GFP_KERNEL,
         )?;
         mem::forget(domain);
@@ -292,7 +292,7 @@ fn in_scope(domain: &AsyncDomain) -> Result<i32> {
         for _ in 0..2 {
             let func = slow();
             scope.schedule(
-                |context: &Context<'_>| {
+                |context: &TaskContext<'_>| {
                     func(context);
                     ran.add(1, Relaxed);
                 },

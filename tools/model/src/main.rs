@@ -25,6 +25,9 @@ mod queue;
 #[path = "../../../rust/trace.rs"]
 mod trace;
 
+#[path = "../../../rust/lock_class.rs"]
+mod lock_class;
+
 mod domain;
 mod scenarios;
 mod wait;

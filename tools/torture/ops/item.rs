@@ -20,8 +20,8 @@ use crate::{
 };
 use async_domain::{
     impl_has_task,
-    Context,
     SubmitError,
+    TaskContext,
     TaskHeader,
     TaskItem, //
 };
@@ -54,7 +54,7 @@ impl_has_task! {
 impl TaskItem for Boxed {
     type Pointer = Pin<KBox<Self>>;
 
-    fn run(this: Self::Pointer, context: &Context<'_>) {
+    fn run(this: Self::Pointer, context: &TaskContext<'_>) {
         this.body.begin(Some(context.cookie()));
         this.plan.carry_out(&this.body, context);
     }
@@ -154,7 +154,7 @@ impl Shared {
 impl TaskItem for Shared {
     type Pointer = Arc<Self>;
 
-    fn run(this: Arc<Self>, context: &Context<'_>) {
+    fn run(this: Arc<Self>, context: &TaskContext<'_>) {
         Self::again::<0>(this, context.cookie().as_u64());
     }
 }
@@ -162,7 +162,7 @@ impl TaskItem for Shared {
 impl TaskItem<1> for Shared {
     type Pointer = Arc<Self>;
 
-    fn run(this: Arc<Self>, context: &Context<'_>) {
+    fn run(this: Arc<Self>, context: &TaskContext<'_>) {
         Self::again::<1>(this, context.cookie().as_u64());
     }
 }

@@ -22,9 +22,9 @@ use crate::{
 };
 use async_domain::{
     errno::ESHUTDOWN,
-    Context,
     Cookie,
     SubmitError, //
+    TaskContext,
 };
 use kernel::{
     prelude::*,
@@ -140,15 +140,15 @@ fn ordered(
     plan: Plan,
     times: u32,
 ) -> (
-    impl FnOnce(&Context<'_>) -> Cookie + Send + 'static,
-    impl FnOnce(Cookie, &Context<'_>) + Send + 'static,
+    impl FnOnce(&TaskContext<'_>) -> Cookie + Send + 'static,
+    impl FnOnce(Cookie, &TaskContext<'_>) + Send + 'static,
 ) {
     // One that waits in its first part is no different from a plain task.
     let plan = match plan {
         Plan::InOrder(times) => Plan::Spin(times),
         plan => plan,
     };
-    let work = move |context: &Context<'_>| {
+    let work = move |context: &TaskContext<'_>| {
         match plan {
             Plan::Spin(times) => body::spin(times),
             Plan::Sleep(micros) => body::sleep(micros),
@@ -156,7 +156,7 @@ fn ordered(
         }
         context.cookie()
     };
-    let retire = move |first: Cookie, context: &Context<'_>| {
+    let retire = move |first: Cookie, context: &TaskContext<'_>| {
         let (cookie, place) = (context.cookie(), body.place());
 
         body.begin(Some(cookie));

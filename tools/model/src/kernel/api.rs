@@ -12,7 +12,11 @@ pub mod prelude {
         Result, //
     };
     pub use super::{
-        alloc::KBox,
+        alloc::{
+            KBox,
+            KVec, //
+            GFP_ATOMIC,
+        },
         init::PinInit, //
     };
     pub use crate::{
@@ -22,6 +26,7 @@ pub mod prelude {
     };
     pub use core::{
         ffi::{
+            c_char,
             c_int,
             c_long,
             c_uint,
@@ -57,13 +62,50 @@ pub mod error {
     }
 }
 
+pub mod device {
+    /// Nobody looks into it.
+    pub struct Device;
+}
+
 pub mod alloc {
     use super::error::Result;
     use crate::model::world;
-    use core::ops::Deref;
+    use core::ops::{
+        Deref,
+        DerefMut, //
+    };
 
     #[derive(Clone, Copy)]
     pub struct Flags;
+
+    pub const GFP_ATOMIC: Flags = Flags;
+
+    pub struct KVec<T>(Vec<T>);
+
+    impl<T> KVec<T> {
+        pub const fn new() -> Self {
+            Self(Vec::new())
+        }
+
+        pub fn push(&mut self, value: T, _flags: Flags) -> Result {
+            self.0.push(value);
+            Ok(())
+        }
+    }
+
+    impl<T> Deref for KVec<T> {
+        type Target = Vec<T>;
+
+        fn deref(&self) -> &Vec<T> {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for KVec<T> {
+        fn deref_mut(&mut self) -> &mut Vec<T> {
+            &mut self.0
+        }
+    }
 
     /// A box, whose memory nobody may use when it has been dropped.
     pub struct KBox<T>(*mut T);
@@ -191,6 +233,9 @@ pub mod sync {
     pub struct LockClassKey;
 
     impl LockClassKey {
+        pub const unsafe fn new_static() -> Self {
+            Self
+        }
         pub fn key() -> Pin<&'static Self> {
             Pin::static_ref(&LockClassKey)
         }

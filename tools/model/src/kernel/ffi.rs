@@ -216,16 +216,52 @@ pub unsafe fn __init_waitqueue_head(
     world::new_lock(head.addr());
 }
 
+pub unsafe fn lockdep_init_map(
+    _map: *mut lockdep_map,
+    _name: *const c_char,
+    _key: *mut LockClassKey,
+) {
+}
+
+pub unsafe fn lockdep_copy_map(_to: *mut lockdep_map, _from: *const lockdep_map) {}
+
+pub unsafe fn lock_map_acquire(_map: *mut lockdep_map) {}
+
+pub unsafe fn lock_map_release(_map: *mut lockdep_map) {}
+
 pub fn with_spin_locks<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-pub fn read_once<T>(pointer: &Atomic<*mut T>) -> *mut T {
-    pointer.load(Order::Relaxed)
+/// What is read and written with no order.
+pub trait Once: Sized {
+    fn read(from: &Atomic<Self>) -> Self;
+    fn write(to: &Atomic<Self>, value: Self);
 }
 
-pub fn write_once<T>(pointer: &Atomic<*mut T>, value: *mut T) {
-    pointer.store(value, Order::Relaxed);
+impl<T> Once for *mut T {
+    fn read(from: &Atomic<Self>) -> Self {
+        from.load(Order::Relaxed)
+    }
+    fn write(to: &Atomic<Self>, value: Self) {
+        to.store(value, Order::Relaxed);
+    }
+}
+
+/// The number of a thread, which is only shown: not to be explored.
+impl Once for c_int {
+    fn read(_from: &Atomic<Self>) -> Self {
+        0
+    }
+    fn write(_to: &Atomic<Self>, _value: Self) {}
+}
+
+pub fn read_once<T: Once>(from: &Atomic<T>) -> T {
+    T::read(from)
+}
+
+pub fn write_once<T: Once>(to: &Atomic<T>, value: T) {
+    T::write(to, value);
 }
 
 #[path = "../../../../rust/ffi/irq_lock.rs"]

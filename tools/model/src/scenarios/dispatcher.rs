@@ -3,18 +3,18 @@
 //! The dispatcher of a domain, on the workqueue and off it, and the module that its tasks share.
 
 use super::{
+    core::domain::NO_DISPATCHER,
     dispatcher::{
         FREE,
-        NONE,
         TABLE, //
+    },
+    header::{
+        Ops,
+        Task, //
     },
     scenarios::{
         Job,
         Log, //
-    },
-    task::{
-        Ops,
-        Task, //
     },
     AsyncDomain,
     Cookie, //
@@ -44,7 +44,7 @@ use std::{
 fn check(domain: &AsyncDomain) {
     domain.queue.with(|state| {
         assert_eq!(
-            state.dispatcher != NONE,
+            state.dispatcher != NO_DISPATCHER,
             state.pending.queued() > 0,
             "a dispatcher is called if and only if tasks are queued"
         );
@@ -285,7 +285,7 @@ pub fn free_list() {
 
 /// There is one dispatcher in this execution.
 fn with_one_dispatcher() {
-    FREE.store(NONE.into(), Relaxed);
+    FREE.store(NO_DISPATCHER.into(), Relaxed);
     TABLE[0].put();
 }
 

@@ -3,16 +3,15 @@
 //! Tasks and tokens of a domain, and who waits for them.
 
 use super::{
-    pending::Node,
-    scope::Gathering,
-    task::{
+    header::{
         Ops,
         Task, //
     },
+    pending::Node,
     AsyncDomain,
-    Context,
     Cookie,
-    Placed, //
+    ScopeData,
+    TaskContext, //
 };
 use crate::{
     errno::{
@@ -95,7 +94,7 @@ impl Token {
 
 // --- Tasks ---------------------------------------------------------------------------------------
 
-type Part = Option<Box<dyn FnOnce(&Context<'_>)>>;
+type Part = Option<Box<dyn FnOnce(&TaskContext<'_>)>>;
 
 /// A task; what it runs is apart, since it may run when the task's memory is gone.
 #[repr(C)]
@@ -110,7 +109,7 @@ impl Job {
     pub const ORDERED: Ops = Self::ops(Some(Self::retire), false);
     pub const ITEM: Ops = Self::ops(None, true);
 
-    const fn ops(retire: Option<unsafe fn(NonNull<Task>, &Context<'_>)>, callers: bool) -> Ops {
+    const fn ops(retire: Option<unsafe fn(NonNull<Task>, &TaskContext<'_>)>, callers: bool) -> Ops {
         Ops {
             run: Self::run,
             retire,
@@ -123,8 +122,8 @@ impl Job {
 
     pub fn new(
         ops: &'static Ops,
-        run: impl FnOnce(&Context<'_>) + 'static,
-        retire: impl FnOnce(&Context<'_>) + 'static,
+        run: impl FnOnce(&TaskContext<'_>) + 'static,
+        retire: impl FnOnce(&TaskContext<'_>) + 'static,
     ) -> NonNull<Task> {
         let job = world::allocate::<Self>("a task");
 
@@ -161,13 +160,13 @@ impl Job {
         unsafe { task.cast::<Self>().as_ref() }
     }
 
-    unsafe fn run(task: NonNull<Task>, context: &Context<'_>) {
+    unsafe fn run(task: NonNull<Task>, context: &TaskContext<'_>) {
         workqueue::may_wait();
         let part = Self::of(task).parts.borrow_mut().0.take();
         part.expect("run once, and not after it was discarded")(context);
     }
 
-    unsafe fn retire(task: NonNull<Task>, context: &Context<'_>) {
+    unsafe fn retire(task: NonNull<Task>, context: &TaskContext<'_>) {
         workqueue::may_wait();
         let (first, second) = {
             let mut parts = Self::of(task).parts.borrow_mut();
@@ -194,7 +193,7 @@ impl Job {
     /// Submits a task for a node, or for none.
     pub fn submit_on(node: c_int, task: NonNull<Task>, domain: &AsyncDomain) -> Result<Cookie> {
         // SAFETY: The task is ours.
-        unsafe { Placed { domain, node }.submit_task(task, ptr::null()) }
+        unsafe { domain.submit_task(task, node, ptr::null()) }
     }
 }
 
@@ -233,13 +232,17 @@ pub fn run() {
 }
 
 /// A task of a scope, which the opener waits for, and which is as good as gone then.
-fn submit_into(scope: &Gathering, domain: &AsyncDomain, run: impl FnOnce(&Context<'_>) + 'static) {
+fn submit_into(
+    scope: &ScopeData,
+    domain: &AsyncDomain,
+    run: impl FnOnce(&TaskContext<'_>) + 'static,
+) {
     let node = ffi::NUMA_NO_NODE;
     let task = Job::new(&Job::TASK, run, |_| ());
 
-    scope.comes();
+    scope.add_task();
     // SAFETY: The task is ours, and the scope is not left before it has finished.
-    unsafe { Placed { domain, node }.submit_task(task, scope) }.unwrap();
+    unsafe { domain.submit_task(task, node, scope) }.unwrap();
 }
 
 /// The last task of a scope leaves it while the opener goes.
@@ -249,7 +252,7 @@ pub fn scope() {
     let log = Log::new();
     let l = log.clone();
 
-    Gathering::begin(domain, |scope| {
+    ScopeData::begin(domain, |scope| {
         submit_into(scope, domain, move |_| l.add(1))
     });
     assert_eq!(log.get(), [1]);
@@ -263,8 +266,8 @@ pub fn scope_nested() {
     let domain = AsyncDomain::begin();
     let log = Log::new();
     let l = log.clone();
-    let opener = move |_: &Context<'_>| {
-        Gathering::begin(domain, |scope| {
+    let opener = move |_: &TaskContext<'_>| {
+        ScopeData::begin(domain, |scope| {
             submit_into(scope, domain, move |context| {
                 assert_eq!(context.synchronize(), Err(EDEADLK));
                 l.add(1);
@@ -288,8 +291,8 @@ pub fn scope_drops() {
     let (domain, other) = (AsyncDomain::begin(), AsyncDomain::begin());
     let log = Log::new();
     let l = log.clone();
-    let opener = move |context: &Context<'_>| {
-        Gathering::begin(other, |scope| {
+    let opener = move |context: &TaskContext<'_>| {
+        ScopeData::begin(other, |scope| {
             submit_into(scope, other, move |_| domain.end());
             let ret = context.synchronize();
             assert!(matches!(ret, Ok(()) | Err(ESHUTDOWN)));
@@ -318,20 +321,20 @@ pub fn end() {
     other.join();
 }
 
-/// A domain ends while somebody visits it, and its last token is finished.
-pub fn visitor() {
+/// A domain ends while somebody pins it, and its last token is finished.
+pub fn pin() {
     let domain = AsyncDomain::begin();
     let token = Token::begin(domain);
-    domain.visit();
-    let visitor = sched::spawn(move || {
+    domain.pin();
+    let other = sched::spawn(move || {
         assert_eq!(domain.wait_for_all_below(Cookie::IDLE, FOREVER), Ok(()));
-        domain.end_visit();
+        domain.unpin();
     });
-    let other = sched::spawn(move || token.finish());
+    let finisher = sched::spawn(move || token.finish());
 
     domain.end();
-    visitor.join();
     other.join();
+    finisher.join();
 }
 
 /// Two ordered tasks, two workers: the in-order parts run in order, once, and see each other's work.

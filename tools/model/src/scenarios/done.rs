@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is true of a task or a token when somebody learns that it is done: see `rust/domain/order.rs`.
+//! What is true of a task or a token when somebody learns that it is done: see `rust/domain/core/order.rs`.
 
 use super::{
-    scenarios::Job,
-    task::{
+    header::{
         Ops,
         Task, //
     },
+    scenarios::Job,
     AsyncDomain,
     Cookie, //
 };

@@ -52,7 +52,7 @@ pub const ALL: &[Scenario] = &[
     bounded("domain-frontier", 3, domain::frontier),
     all("domain-run", domain::run),
     all("domain-end", domain::end),
-    bounded("domain-visitor", 4, domain::visitor),
+    bounded("domain-pin", 4, domain::pin),
     all("domain-ordered", domain::ordered),
     all("domain-ordered-behind-token", domain::ordered_behind_token),
     all("domain-ordered-both-behind-token", domain::ordered_both_behind_token),

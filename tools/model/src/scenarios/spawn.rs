@@ -3,7 +3,7 @@
 //! Futures that are spawned, and who wakes and cancels them.
 
 use super::{
-    executor::{
+    future_header::{
         Ops,
         Spawned, //
     },

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cancelling tasks that have not started.
+
+use crate::domain::core::{
+    cookie::Cookie,
+    domain::{
+        AsyncDomain,
+        State, //
+    },
+    future_header::{
+        spawned_of,
+        Spawned, //
+    },
+    header::{
+        task_of,
+        Task, //
+    },
+    pending::{
+        flag,
+        Node, //
+    },
+    scope_data::ScopeData,
+    trace, //
+};
+use core::ptr::NonNull;
+
+impl AsyncDomain {
+    /// Cancels one task; returns whether it will never run.
+    ///
+    /// A task that has not started is taken back: its closure, or its item, is dropped before this
+    /// returns, then its cookie counts as finished, and waiters are released. A task that is running
+    /// is asked to stop ([`TaskContext::should_stop`](crate::TaskContext::should_stop)), and this returns
+    /// `false`, as it does for a token, and for a cookie that is not in progress.
+    ///
+    /// A [spawned](Self::spawn) future is taken back also while it waits, wherever it has come. One
+    /// that is being polled is dropped afterwards, and this returns `false`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    /// use kernel::time::{delay::fsleep, Delta};
+    ///
+    /// let domain = new_async_domain!("scans", GFP_KERNEL)?;
+    /// let scan = domain.schedule(
+    ///     |context| {
+    ///         while !context.should_stop() {
+    ///             fsleep(Delta::from_millis(1)); // ... a piece of it ...
+    ///         }
+    ///     },
+    ///     GFP_KERNEL,
+    /// )?;
+    ///
+    /// if domain.cancel(scan) {
+    ///     pr_info!("it had not begun\n");
+    /// }
+    /// // And all others.
+    /// domain.cancel_all();
+    /// domain.synchronize_full()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Context
+    ///
+    /// Any in which what is cancelled can be dropped.
+    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
+    pub fn cancel(&self, cookie: Cookie) -> bool {
+        let taken = self.queue.with(|state| {
+            from_last(state, |state, node| {
+                // SAFETY: Nodes in the list are valid.
+                (unsafe { (*node.as_ptr()).cookie() } == cookie).then(|| take(state, node, self))
+            })?
+        });
+        discard(taken)
+    }
+
+    /// Cancels all tasks; returns how many will never run.
+    ///
+    /// See [`Self::cancel`] for what happens to each. Tasks that are submitted in the meantime may
+    /// be cancelled or not; [close](Self::close) the domain first if there must be none.
+    ///
+    /// # Context
+    ///
+    /// Any in which what is cancelled can be dropped.
+    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
+    pub fn cancel_all(&self) -> usize {
+        let below = Cookie::now();
+        let mut count = 0;
+
+        // From the end of the order, where those are that have not started: what has been taken back
+        // leaves the order before the next search, which ends when it finds only what it must leave.
+        while discard(self.queue.with(|state| {
+            from_last(state, |state, node| {
+                // SAFETY: Nodes in the list are valid.
+                if unsafe { (*node.as_ptr()).cookie() } < below {
+                    take(state, node, self)
+                } else {
+                    None
+                }
+            })
+        })) {
+            count += 1;
+        }
+        count
+    }
+}
+
+impl AsyncDomain {
+    /// Runs the first task of a scope that no worker has begun with, in the context of the caller;
+    /// returns whether there was one.
+    ///
+    /// The first, since the others may wait for it.
+    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
+    pub(crate) fn help(&self, scope: &ScopeData) -> bool {
+        let taken = self.queue.with(|state| {
+            let mut next = state.pending.first();
+
+            while let Some(node) = next {
+                // SAFETY: Nodes in the list are valid, and stay while the lock is held.
+                unsafe {
+                    next = state.pending.after(node);
+                    if !task_of(node).is_some_and(|task| Task::is_of(task, scope)) {
+                        continue;
+                    }
+                }
+                if let Some(task) = dequeue(state, node, self) {
+                    return Some(task);
+                }
+            }
+            None
+        });
+        let Some(task) = taken else {
+            return false;
+        };
+        // SAFETY: It has just been taken back, and belongs to us. We are in process context.
+        unsafe { Task::execute_here(task) };
+        true
+    }
+}
+
+/// Calls `f` for each node of the order, the one with the highest cookie first, until it returns
+/// something; it must not remove nodes.
+// Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
+fn from_last<R>(
+    state: &mut State,
+    mut f: impl FnMut(&mut State, NonNull<Node>) -> Option<R>,
+) -> Option<R> {
+    let mut next = state.pending.last();
+
+    while let Some(node) = next {
+        // SAFETY: Nodes in the list are valid, and stay while the lock is held.
+        next = unsafe { state.pending.before(node) };
+        if let Some(found) = f(state, node) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// What has been dequeued.
+enum Taken {
+    Task(NonNull<Task>),
+    Spawned(NonNull<Spawned>),
+}
+
+/// Dequeues a task; asks it to stop if it has begun.
+// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
+fn take(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<Taken> {
+    // SAFETY: The caller found the node in the list, and holds the lock.
+    unsafe {
+        (*node.as_ptr()).stop();
+        if let Some(spawned) = spawned_of(node) {
+            return Spawned::cancel(spawned).then_some(Taken::Spawned(spawned));
+        }
+    }
+    dequeue(state, node, domain).map(Taken::Task)
+}
+
+/// Dequeues a task, if it has not begun.
+// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
+fn dequeue(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<NonNull<Task>> {
+    // SAFETY: The caller found the node in the list, and holds the lock.
+    unsafe {
+        let flags = &*node.as_ptr();
+        let task = task_of(node).filter(|_| flags.has(flag::QUEUED))?;
+
+        state.dequeue(domain, task).then(|| {
+            flags.set(flag::DEQUEUED);
+            task
+        })
+    }
+}
+
+// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
+fn discard(taken: Option<Taken>) -> bool {
+    // SAFETY: It has just been taken back, and belongs to us.
+    unsafe {
+        match taken {
+            Some(Taken::Task(task)) => {
+                trace::task_cancel(task);
+                Task::discard(task)
+            }
+            Some(Taken::Spawned(spawned)) => {
+                trace::spawned_cancel(spawned);
+                Spawned::discard(spawned)
+            }
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kernel::prelude::kunit_tests(async_domain_cancel)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        self,
+        domain,
+        Gate,
+        Thread, //
+    };
+    use kernel::{
+        prelude::*,
+        sync::{
+            atomic::{
+                ordering::Relaxed,
+                Atomic, //
+            },
+            Arc, //
+        },
+        types::ScopeGuard,
+    };
+
+    fn counter() -> Result<Arc<Atomic<i32>>> {
+        Ok(Arc::new(Atomic::new(0), GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn what_has_not_started_never_runs_and_is_dropped_once() -> Result {
+        const N: i32 = 100;
+        let (domain, calls, drops) = (domain()?, counter()?, counter()?);
+
+        kunit::with_full_queue(|| {
+            let mut cookies = KVec::new();
+            for i in 0..N {
+                let (c, d) = (calls.clone(), drops.clone());
+                let guard = ScopeGuard::new(move || d.add(1, Relaxed));
+                let func = move || {
+                    let _guard = guard;
+                    c.add(1, Relaxed);
+                };
+                let cookie = if i % 2 == 0 {
+                    domain.schedule(move |_| func(), GFP_KERNEL)?
+                } else {
+                    domain.schedule_ordered(move |_| func(), |(), _| (), GFP_KERNEL)?
+                };
+                cookies.push(cookie, GFP_KERNEL)?;
+            }
+            let d = domain.clone();
+            let waiter = Thread::spawn(move || d.synchronize_full())?;
+            assert!(kunit::eventually(|| domain.stats().waits == 1));
+
+            assert!(domain.cancel(cookies[7]));
+            assert!(!domain.cancel(cookies[7]));
+            assert_eq!(drops.load(Relaxed), 1);
+            // CAST: A small number.
+            assert_eq!(domain.cancel_all(), N as usize - 1);
+            assert_eq!(domain.cancel_all(), 0);
+            assert_eq!(drops.load(Relaxed), N);
+            assert_eq!(waiter.join(), Ok(()));
+            Ok(())
+        })?;
+        domain.synchronize_full()?;
+        assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, N));
+        Ok(())
+    }
+
+    #[test]
+    fn what_runs_is_asked_to_stop() -> Result {
+        let (domain, stopped) = (domain()?, counter()?);
+        let started = Gate::new()?;
+
+        for all in [false, true] {
+            let (s, begun) = (stopped.clone(), Gate::new()?);
+            let b = begun.clone();
+            let cookie = domain.schedule(
+                move |context| {
+                    b.open();
+                    if kunit::eventually(|| context.should_stop()) {
+                        s.add(1, Relaxed);
+                    }
+                },
+                GFP_KERNEL,
+            )?;
+            begun.wait();
+            if all {
+                assert_eq!(domain.cancel_all(), 0);
+            } else {
+                assert!(!domain.cancel(cookie));
+            }
+            domain.synchronize_full()?;
+        }
+        started.open();
+        assert_eq!(stopped.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn tokens_and_unknown_cookies_are_left() -> Result {
+        let domain = domain()?;
+        let token = domain.begin(GFP_KERNEL)?;
+
+        assert!(!domain.cancel(token.cookie()));
+        assert!(!domain.cancel(Cookie::now()));
+        assert_eq!(domain.cancel_all(), 0);
+        assert_eq!(domain.lowest_in_progress(), Some(token.cookie()));
+        Ok(())
+    }
+
+    #[test]
+    fn cancelling_races_with_running() -> Result {
+        let (domain, calls, drops) = (domain()?, counter()?, counter()?);
+        let d = domain.clone();
+        let canceller = Thread::spawn(move || (0..200).map(|_| d.cancel_all()).sum::<usize>())?;
+
+        for _ in 0..2000 {
+            let (c, d) = (calls.clone(), drops.clone());
+            let guard = ScopeGuard::new(move || d.add(1, Relaxed));
+            domain.schedule(
+                move |_| {
+                    let _guard = guard;
+                    c.add(1, Relaxed);
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        // CAST: A small number.
+        let cancelled = canceller.join() as i32;
+        domain.synchronize_full()?;
+        assert_eq!(drops.load(Relaxed), 2000);
+        assert_eq!(calls.load(Relaxed) + cancelled, 2000);
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tasks made of closures, in memory that is allocated for them.
+//!
+//! The table of a task's functions names the module that they are in, which is the one that the
+//! compiler instantiates them in. For that to be the submitter also where the kernel is optimised for
+//! size, and crates share instantiations, every generic function between a submitter and the table is
+//! `#[inline]`: such functions are instantiated in each crate that uses them. (A submitter that passes
+//! a `fn` or a boxed closure to a function of another module that is not generic has it run by that
+//! module, and holds only that one.)
+
+use crate::{
+    domain::core::{
+        context::TaskContext,
+        header::{
+            Ops,
+            Task, //
+        }, //
+    },
+    ffi, //
+};
+use core::{
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+/// A task in memory of its own, which holds what the task is made of.
+///
+/// # Safety
+///
+/// `OPS` must fit tasks that were made by [`alloc`] with this type: its functions may take `Self`
+/// out of the task, once, and must not touch the task afterwards otherwise than they declare.
+pub(crate) unsafe trait Body: Sized + Send {
+    /// What is done with such a task.
+    const OPS: Ops;
+}
+
+#[repr(C)]
+struct Boxed<B> {
+    task: Task,
+    body: MaybeUninit<B>,
+}
+
+/// Allocates a task; gives the body back if there is no memory.
+#[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
+pub(crate) fn alloc<B: Body>(body: B, flags: Flags) -> Result<NonNull<Task>, B> {
+    match alloc_uninit::<B>(flags) {
+        Ok(task) => {
+            // SAFETY: The task has just been made for such a body, and has none yet.
+            unsafe { put(task, body) };
+            Ok(task)
+        }
+        Err(_) => Err(body),
+    }
+}
+
+/// Allocates a task without its body.
+#[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
+pub(crate) fn alloc_uninit<B: Body>(flags: Flags) -> Result<NonNull<Task>> {
+    let task: *mut Boxed<B> = KBox::into_raw(KBox::<Boxed<B>>::new_uninit(flags)?).cast();
+
+    // SAFETY: The memory was just allocated for a task of this type, and is ours.
+    unsafe {
+        Task::init(task.cast(), &B::OPS);
+        Ok(NonNull::new_unchecked(task.cast()))
+    }
+}
+
+/// Puts the body into a task.
+///
+/// # Safety
+///
+/// `task` must come from [`alloc_uninit`] with this type, belong to the caller and have no body.
+#[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
+pub(crate) unsafe fn put<B: Body>(task: NonNull<Task>, body: B) {
+    // SAFETY: The task is the first field of such a box.
+    unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.write(body) };
+}
+
+/// The body of a task, while it has one.
+///
+/// # Safety
+///
+/// `task` must be of this type.
+#[inline]
+// Tested by: nothing: what it returns is used like that of take.
+pub(crate) unsafe fn body<B: Body>(task: NonNull<Task>) -> *mut B {
+    // SAFETY: The task is the first field of such a box.
+    unsafe { (&raw mut (*task.as_ptr().cast::<Boxed<B>>()).body).cast() }
+}
+
+/// Takes the body out of a task.
+///
+/// # Safety
+///
+/// `task` must be of this type, and have a body, which it has no longer afterwards.
+#[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
+pub(crate) unsafe fn take<B: Body>(task: NonNull<Task>) -> B {
+    // SAFETY: The task is the first field of such a box.
+    unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.assume_init_read() }
+}
+
+/// Frees a task that was not queued and has no body.
+///
+/// # Safety
+///
+/// `task` must come from [`alloc`] or [`alloc_uninit`], and belong to the caller.
+#[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
+pub(crate) unsafe fn free(task: NonNull<Task>) {
+    // SAFETY: The memory comes from a `KBox`, which is `kmalloc()`ed; the task has no destructor.
+    unsafe { ffi::kfree(task.as_ptr().cast()) };
+}
+
+/// What is run in one go.
+pub(crate) trait Work: Sized + Send {
+    /// Runs it.
+    fn run(self, context: &TaskContext<'_>);
+}
+
+/// A [`Work`] as the body of a task.
+pub(crate) struct Single<W>(pub(crate) W);
+
+impl<W: Work> Single<W> {
+    /// # Safety
+    ///
+    /// `task` must have such a body, which it has no longer afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    unsafe fn run(task: NonNull<Task>, context: &TaskContext<'_>) {
+        // SAFETY: By the caller's promise.
+        let Self(work) = unsafe { take(task) };
+        work.run(context)
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { take::<Self>(task) })
+    }
+}
+
+// SAFETY: `run` or `discard` takes the body, whichever is called.
+// Tested by: kunit unfinished_tasks_hold_their_module, compile-fail closure_not_send.
+unsafe impl<W: Work> Body for Single<W> {
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        settle: None,
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}
+
+/// A closure that is run.
+pub(crate) struct Closure<F>(pub(crate) F);
+
+impl<F: FnOnce(&TaskContext<'_>) + Send> Work for Closure<F> {
+    #[inline]
+    fn run(self, context: &TaskContext<'_>) {
+        (self.0)(context)
+    }
+}
+
+/// A closure that runs in parallel, and one that runs in order with what the first returned.
+pub(crate) struct Ordered<W, R, T> {
+    work: Parallel<W, T>,
+    retire: R,
+}
+
+/// The parallel part, or what it has returned: it is `new` until it is run, and then `done`.
+union Parallel<W, T> {
+    new: ManuallyDrop<W>,
+    done: ManuallyDrop<T>,
+}
+
+impl<W, R, T> Ordered<W, R, T>
+where
+    W: FnOnce(&TaskContext<'_>) -> T + Send,
+    R: FnOnce(T, &TaskContext<'_>) + Send,
+    T: Send,
+{
+    pub(crate) fn new(work: W, retire: R) -> Self {
+        Self {
+            work: Parallel {
+                new: ManuallyDrop::new(work),
+            },
+            retire,
+        }
+    }
+
+    /// The closures.
+    ///
+    /// # Safety
+    ///
+    /// `work` must not have been run.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    pub(crate) unsafe fn into_parts(self) -> (W, R) {
+        // SAFETY: By the caller's promise.
+        let work = unsafe { self.work.new };
+        (ManuallyDrop::into_inner(work), self.retire)
+    }
+
+    /// # Safety
+    ///
+    /// `task` must have such a body, which has not been run.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    unsafe fn run(task: NonNull<Task>, context: &TaskContext<'_>) {
+        // SAFETY: By the caller's promise; a body is put back, which has been run.
+        unsafe {
+            let (work, retire) = take::<Self>(task).into_parts();
+            let work = Parallel {
+                done: ManuallyDrop::new(work(context)),
+            };
+            put(task, Self { work, retire });
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `task` must have such a body, which has been run; it has none afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    unsafe fn retire(task: NonNull<Task>, context: &TaskContext<'_>) {
+        // SAFETY: By the caller's promise.
+        let (done, retire) = unsafe {
+            let Self { work, retire } = take(task);
+            (work.done, retire)
+        };
+        retire(ManuallyDrop::into_inner(done), context)
+    }
+
+    /// # Safety
+    ///
+    /// `task` must have such a body, which has not been run; it has none afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        drop(unsafe { take::<Self>(task).into_parts() })
+    }
+}
+
+// SAFETY: `run` changes the body, `retire` takes it afterwards, or `discard` takes it instead.
+// Tested by: kunit unfinished_tasks_hold_their_module, compile-fail closure_not_send.
+unsafe impl<W, R, T> Body for Ordered<W, R, T>
+where
+    W: FnOnce(&TaskContext<'_>) -> T + Send,
+    R: FnOnce(T, &TaskContext<'_>) + Send,
+    T: Send,
+{
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: Some(Self::retire),
+        discard: Self::discard,
+        settle: None,
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}

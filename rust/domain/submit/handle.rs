@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Results: handles that give a task's value, and errors that are never lost.
+
+use super::{
+    closure::{
+        self,
+        Body, //
+    },
+    error::SubmitError,
+    target::Placed, //
+};
+use crate::{
+    domain::core::{
+        context::TaskContext,
+        cookie::Cookie,
+        domain::AsyncDomain,
+        header::{
+            Ops,
+            Task, //
+        }, //
+    },
+    errno::{
+        ECANCELED,
+        ENODATA, //
+    },
+    ffi,
+    lock_class,
+    wait::{
+        AnyWakeup,
+        WaitMode,
+        WaitQueue, //
+    }, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A task that gives a value; see [`AsyncDomain::schedule_with_handle`].
+///
+/// Dropping the handle neither cancels the task nor leaks its value.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Handle, WaitMode};
+/// use kernel::time::msecs_to_jiffies;
+///
+/// let domain = new_async_domain!("sums", GFP_KERNEL)?;
+/// let mut sum: Handle<u32> = domain.schedule_with_handle(|_| (1..=100).sum(), GFP_KERNEL)?;
+/// pr_info!("task {}\n", sum.cookie());
+///
+/// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
+/// assert_eq!(sum.join_with(mode)?, 5050);
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Handle<T> {
+    cell: Arc<Cell<T>>,
+    cookie: Cookie,
+}
+
+/// Where a task's value goes. The task and its handle have a reference each.
+type Cell<T> = WaitQueue<Outcome<T>, AnyWakeup>;
+
+struct Outcome<T> {
+    stage: Stage,
+    /// What the task has returned, until it is taken. Not dropped with the cell, but by a handle or by the task.
+    value: Option<T>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The task is not done. There may be a value already.
+    Pending,
+    /// The task is done. If there is no value, it was cancelled.
+    Done,
+    /// The value was taken.
+    Taken,
+    /// There is no handle any more.
+    Unwanted,
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        let value = self.cell.with(|outcome| {
+            outcome.stage = Stage::Unwanted;
+            outcome.value.take()
+        });
+        // Without the lock.
+        drop(value);
+    }
+}
+
+impl<T: Send + 'static> Handle<T> {
+    /// The cookie of the task.
+    pub fn cookie(&self) -> Cookie {
+        self.cookie
+    }
+
+    /// Waits for the task's value and takes it. A task that waits for its own handle waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`: the task was cancelled, and there will be no value.
+    ///
+    /// # Context
+    ///
+    /// Process context; may sleep.
+    pub fn join(mut self) -> Result<T> {
+        self.join_with(WaitMode::UNINTERRUPTIBLE)
+    }
+
+    /// Like [`Self::join`], with a wait that a signal or a time limit may end. The handle can then
+    /// be used again.
+    ///
+    /// # Errors
+    ///
+    /// - `ECANCELED`: the task was cancelled.
+    /// - `ENODATA`: the value has been taken already.
+    /// - `ERESTARTSYS`: a signal came that `mode` allows for.
+    /// - `ETIMEDOUT`: the time that `mode` allows for is over.
+    pub fn join_with(&mut self, mode: WaitMode) -> Result<T> {
+        self.cell.wait(mode, |outcome| {
+            Ok((outcome.stage == Stage::Pending).then_some(AnyWakeup))
+        })?;
+
+        self.cell
+            .with(|outcome| match (outcome.stage, outcome.value.take()) {
+                (Stage::Done, Some(value)) => {
+                    outcome.stage = Stage::Taken;
+                    Ok(value)
+                }
+                (Stage::Done, None) => Err(ECANCELED),
+                // Pending is not seen after the wait, and this is the only handle.
+                _ => Err(ENODATA),
+            })
+    }
+}
+
+/// A closure that gives a value, and the cell that the value goes to.
+struct Valued<F, T> {
+    func: F,
+    cell: Arc<Cell<T>>,
+}
+
+impl<F, T> Valued<F, T>
+where
+    F: FnOnce(&TaskContext<'_>) -> T + Send,
+    T: Send,
+{
+    /// Runs the closure, and leaves its value in the cell; or drops it, if there is no handle any more.
+    ///
+    /// # Safety
+    ///
+    /// `task` must have such a body, whose closure is there; it is gone afterwards.
+    // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
+    unsafe fn run(task: NonNull<Task>, context: &TaskContext<'_>) {
+        // SAFETY: By the caller's promise. The cell stays until the task is settled.
+        let (func, cell) = unsafe {
+            let body = closure::body::<Self>(task);
+            ((&raw const (*body).func).read(), &(*body).cell)
+        };
+        let value = func(context);
+
+        let unwanted = cell.with(|outcome| {
+            if outcome.stage == Stage::Unwanted {
+                return Some(value);
+            }
+            outcome.value = Some(value);
+            None
+        });
+        // Without the lock.
+        drop(unwanted);
+    }
+
+    /// # Safety
+    ///
+    /// As above.
+    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
+    unsafe fn discard(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        unsafe { (&raw mut (*closure::body::<Self>(task)).func).drop_in_place() };
+    }
+
+    /// Tells the handle that the task is done. Nothing of the submitter's is dropped here: the cell has a value only
+    /// as long as it has a handle.
+    ///
+    /// # Safety
+    ///
+    /// `task` must have such a body, whose closure is gone; all of it is afterwards.
+    // Tested by: model done-value.
+    unsafe fn settle(task: NonNull<Task>) {
+        // SAFETY: By the caller's promise.
+        let cell = unsafe { (&raw const (*closure::body::<Self>(task)).cell).read() };
+
+        cell.with(|outcome| {
+            if outcome.stage == Stage::Pending {
+                outcome.stage = Stage::Done;
+                outcome.wake(&mut ());
+            }
+        });
+    }
+}
+
+// SAFETY: `run` or `discard` takes the closure, whichever is called, and `settle` then takes the cell.
+// Tested by: model done-value.
+unsafe impl<F, T> Body for Valued<F, T>
+where
+    F: FnOnce(&TaskContext<'_>) -> T + Send,
+    T: Send,
+{
+    const OPS: Ops = Ops {
+        run: Self::run,
+        retire: None,
+        discard: Self::discard,
+        settle: Some(Self::settle),
+        callers_memory: false,
+        module: ffi::this_module(),
+    };
+}
+
+impl AsyncDomain {
+    /// Runs a function asynchronously and gives a handle by which its value can be waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::new_async_domain;
+    ///
+    /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
+    /// let sum = domain.schedule_with_handle(|_| (1..=100).sum::<u32>(), GFP_KERNEL)?;
+    /// // ... something else ...
+    /// assert_eq!(sum.join()?, 5050);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives the closure back, as [`Self::schedule`] does.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    #[inline]
+    pub fn schedule_with_handle<F, T>(
+        &self,
+        func: F,
+        flags: Flags,
+    ) -> Result<Handle<T>, SubmitError<F>>
+    where
+        F: FnOnce(&TaskContext<'_>) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.anywhere().schedule_with_handle(func, flags)
+    }
+}
+
+impl Placed<'_> {
+    /// See [`AsyncDomain::schedule_with_handle`].
+    #[inline]
+    // Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
+    pub fn schedule_with_handle<F, T>(
+        self,
+        func: F,
+        flags: Flags,
+    ) -> Result<Handle<T>, SubmitError<F>>
+    where
+        F: FnOnce(&TaskContext<'_>) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let Ok(cell) = Arc::pin_init(
+            WaitQueue::new(
+                Outcome {
+                    stage: Stage::Pending,
+                    value: None,
+                },
+                lock_class::HANDLE.name(),
+                lock_class::HANDLE.key(),
+            ),
+            flags,
+        ) else {
+            return Err(SubmitError {
+                error: ENOMEM,
+                task: func,
+            });
+        };
+        let body = Valued {
+            func,
+            cell: cell.clone(),
+        };
+
+        // SAFETY: The closure and its value are `'static`.
+        match unsafe { self.submit_body(body, flags, ptr::null()) } {
+            Ok(cookie) => Ok(Handle { cell, cookie }),
+            Err(error) => Err(error.map(|body| body.func)),
+        }
+    }
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_handle)]
+mod tests {
+    use super::*;
+    use crate::errno::{
+        EDEADLK,
+        ESHUTDOWN, //
+    };
+    use crate::kunit::{
+        self,
+        domain,
+        Gate, //
+    };
+    use kernel::{
+        sync::atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        time::msecs_to_jiffies,
+        types::ScopeGuard, //
+    };
+
+    #[test]
+    fn a_handle_gives_the_value_once() -> Result {
+        let domain = domain()?;
+        let gate = Gate::new()?;
+        let g = gate.clone();
+        let mut handle = domain.schedule_with_handle(
+            move |context| {
+                g.wait();
+                context.cookie()
+            },
+            GFP_KERNEL,
+        )?;
+        let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
+
+        assert_eq!(handle.join_with(mode), Err(ETIMEDOUT));
+        gate.open();
+        assert_eq!(
+            handle.join_with(WaitMode::UNINTERRUPTIBLE),
+            Ok(handle.cookie())
+        );
+        assert_eq!(handle.join_with(mode), Err(ENODATA));
+        Ok(())
+    }
+
+    #[test]
+    fn a_handle_outlives_its_domain() -> Result {
+        let domain = domain()?;
+        let handle = domain.schedule_with_handle(|_| 42, GFP_KERNEL)?;
+
+        drop(domain);
+        assert_eq!(handle.join(), Ok(42));
+        Ok(())
+    }
+
+    #[test]
+    fn values_of_dropped_handles_are_dropped() -> Result {
+        let domain = domain()?;
+        let drops = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+
+        for early in [true, false] {
+            let (gate, d) = (Gate::new()?, drops.clone());
+            let g = gate.clone();
+            let handle = domain.schedule_with_handle(
+                move |_| {
+                    g.wait();
+                    ScopeGuard::new(move || d.add(1, Relaxed))
+                },
+                GFP_KERNEL,
+            )?;
+            if early {
+                drop(handle);
+                gate.open();
+                domain.synchronize_full()?;
+                // By the task, before it was done.
+                assert_eq!(drops.load(Relaxed), 1);
+            } else {
+                gate.open();
+                domain.synchronize_full()?;
+                drop(handle);
+            }
+        }
+        assert_eq!(drops.load(Relaxed), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_cancelled_task_has_no_value() -> Result {
+        let domain = domain()?;
+        let ret = kunit::with_full_queue(|| {
+            let handle = domain.schedule_with_handle(|_| 1, GFP_KERNEL)?;
+            assert!(domain.cancel(handle.cookie()));
+            Ok(handle)
+        })?;
+        let mut handle = ret;
+        // As often as it is asked.
+        for _ in 0..2 {
+            let ret = handle.join_with(WaitMode::UNINTERRUPTIBLE);
+            assert_eq!(ret, Err(ECANCELED));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_whose_value_is_there_is_done() -> Result {
+        let domain = domain()?;
+
+        domain.set_limit(1);
+        for i in 0..2000 {
+            // There is room for the next one as soon as this has ended.
+            let mut handle = domain.schedule_with_handle(move |_| i, GFP_KERNEL)?;
+            if i % 2 == 0 {
+                assert_eq!(handle.join(), Ok(i));
+            } else {
+                domain.synchronize_full()?;
+                // It does not wait: the value is there.
+                let mode = WaitMode::UNINTERRUPTIBLE.timeout(0);
+                assert_eq!(handle.join_with(mode), Ok(i));
+            }
+            assert_eq!(domain.lowest_in_progress(), None);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_is_kept_for_those_who_can_wait() -> Result {
+        let domain = domain()?;
+        let d = domain.clone();
+
+        domain.schedule(
+            move |context| {
+                context.report(EIO);
+                // It would wait for itself.
+                if d.synchronize_result() != Err(EDEADLK) {
+                    let _ = d.take_error();
+                }
+            },
+            GFP_KERNEL,
+        )?;
+        assert_eq!(domain.synchronize_result(), Err(EIO));
+        Ok(())
+    }
+
+    #[test]
+    fn out_of_memory_gives_the_closure_back() -> Result {
+        if kunit::lacks_failslab() {
+            return Ok(());
+        }
+        let domain = domain()?;
+        let func = |_: &TaskContext<'_>| 7;
+
+        let ret = kunit::without_memory(|| domain.schedule_with_handle(func, GFP_NOWAIT));
+        let Err(SubmitError { error, task }) = ret else {
+            return Err(EINVAL);
+        };
+        assert_eq!(error, ENOMEM);
+        domain.close();
+        let ret = domain.schedule_with_handle(task, GFP_KERNEL);
+        assert!(matches!(ret, Err(e) if e.error == ESHUTDOWN));
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_that_comes_while_the_domain_is_dropped_is_logged() -> Result {
+        let domain = domain()?;
+        let gate = Gate::new()?;
+        let (g, before) = (gate.clone(), kunit::UNSEEN_ERRORS.load(Relaxed));
+
+        domain.schedule_fallible(
+            move |_| {
+                g.wait();
+                Err(EIO)
+            },
+            GFP_KERNEL,
+        )?;
+        let dropper = kunit::Thread::spawn(move || drop(domain))?;
+        assert!(dropper.falls_asleep());
+        gate.open();
+        dropper.join();
+        assert_eq!(kunit::UNSEEN_ERRORS.load(Relaxed), before + 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_error_in_cookie_order_is_kept() -> Result {
+        let domain = domain()?;
+        let (gate, ran) = (Gate::new()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
+
+        // The one with the lowest cookie fails last.
+        for error in [None, Some(EIO), Some(ENXIO), None] {
+            let (g, r) = (gate.clone(), ran.clone());
+            domain.schedule_fallible(
+                move |_| {
+                    if error == Some(EIO) {
+                        g.wait();
+                    }
+                    r.add(1, Relaxed);
+                    error.map_or(Ok(()), Err)
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        assert!(kunit::eventually(|| ran.load(Relaxed) == 3));
+        gate.open();
+        domain.synchronize_full()?;
+        // One that comes, and fails, after all others.
+        domain.schedule_fallible(|_| Err(EINVAL), GFP_KERNEL)?;
+        assert_eq!(domain.synchronize_result(), Err(EIO));
+        assert_eq!(ran.load(Relaxed), 4);
+        assert_eq!(domain.synchronize_result(), Ok(()));
+        Ok(())
+    }
+}

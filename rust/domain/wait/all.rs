@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting for all domains.
+
+use crate::{
+    domain::core::{
+        cookie::Cookie,
+        domain::AsyncDomain,
+        registry,
+        running::RunningTask, //
+    },
+    errno::EDEADLK,
+    wait::WaitMode, //
+};
+use core::ptr;
+use kernel::prelude::*;
+
+/// Waits until all registered domains, one after the other, have been seen empty, over and over
+/// until all of them were found so at the first look (C's `async_synchronize_full()`).
+///
+/// Tasks of exclusive domains are not waited for.
+///
+/// # Errors
+///
+/// `EDEADLK`: the calling thread is inside a task of a domain that is not exclusive.
+///
+/// # Context
+///
+/// Process context; may sleep.
+// Tested by: kunit a_visited_domain_is_not_dropped.
+pub fn synchronize_all() -> Result {
+    if registry::locked(|| {
+        // SAFETY: The registry's lock is held.
+        RunningTask::any(|run| unsafe { run.domain() }.is_some_and(|domain| !domain.exclusive))
+    }) {
+        return Err(EDEADLK);
+    }
+    while visit_all()? {}
+    Ok(())
+}
+
+/// The first of the domains that is not exclusive, pinned.
+fn pin_first(
+    mut domains: impl Iterator<Item = &'static AsyncDomain>,
+) -> Option<&'static AsyncDomain> {
+    domains
+        .find(|domain| !domain.exclusive)
+        .inspect(|domain| domain.pin())
+}
+
+/// Waits for each registered domain in turn; returns whether there was anything to wait for.
+// Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
+fn visit_all() -> Result<bool> {
+    let mut waited = false;
+    // SAFETY: The lock is held, and the domain is pinned.
+    let mut current = registry::locked(|| pin_first(unsafe { registry::domains() }));
+
+    while let Some(domain) = current {
+        let ret = if domain.frontier() < Cookie::IDLE {
+            waited = true;
+            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE)
+        } else {
+            Ok(())
+        };
+
+        current = registry::locked(|| {
+            // SAFETY: The lock is held. The domain is still in the list, since it is pinned.
+            let rest = unsafe { registry::domains() }
+                .skip_while(|other| !ptr::eq(*other, domain))
+                .skip(1);
+            let next = if ret.is_ok() { pin_first(rest) } else { None };
+
+            domain.unpin();
+            next
+        });
+        ret?;
+    }
+    Ok(waited)
+}
+
+#[cfg(ASYNC_DOMAIN_KUNIT)]
+#[kunit_tests(async_domain_registry)]
+mod tests {
+    use super::*;
+    use crate::kunit::{
+        eventually,
+        settle,
+        Thread, //
+    };
+
+    crate::static_domain!(static REGISTERED);
+    crate::static_domain!(static EXCLUSIVE, exclusive);
+
+    #[test]
+    fn all_means_all_registered_domains() -> Result {
+        let heap = crate::kunit::domain()?;
+        let exclusive = crate::new_async_domain!("kunit", exclusive, GFP_KERNEL)?;
+        let _left_alone = (exclusive.begin(GFP_KERNEL)?, EXCLUSIVE.begin(GFP_KERNEL)?);
+        assert_eq!(synchronize_all(), Ok(()));
+
+        for domain in [&*REGISTERED, &*heap] {
+            let token = domain.begin(GFP_KERNEL)?;
+            let waits = domain.stats().waits;
+            let waiter = Thread::spawn(synchronize_all)?;
+            assert!(eventually(|| domain.stats().waits == waits + 1));
+            token.finish();
+            assert_eq!(waiter.join(), Ok(()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_of_exclusive_domains_can_wait_for_all() -> Result {
+        assert_eq!(
+            EXCLUSIVE
+                .schedule_with_handle(|_| synchronize_all(), GFP_KERNEL)?
+                .join(),
+            Ok(Ok(()))
+        );
+        assert_eq!(
+            REGISTERED
+                .schedule_with_handle(|_| synchronize_all(), GFP_KERNEL)?
+                .join(),
+            Ok(Err(EDEADLK))
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_visited_domain_is_not_dropped() -> Result {
+        let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
+        let token = domain.begin(GFP_KERNEL)?;
+        // A pin that is slow to go.
+        domain.pin();
+        // SAFETY: It is not used after the thread below has dropped it.
+        let pinned: &'static AsyncDomain = unsafe { &*core::ptr::from_ref(&*domain) };
+        let dropper = Thread::spawn(move || drop(domain))?;
+
+        token.finish();
+        settle();
+        assert_eq!(pinned.frontier(), Cookie::IDLE);
+        pinned.unpin();
+        dropper.join();
+        Ok(())
+    }
+
+    #[test]
+    fn domains_come_and_go_during_visits() -> Result {
+        let other = Thread::spawn(|| (0..50).try_for_each(|_| synchronize_all()))?;
+
+        for _ in 0..50 {
+            let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
+            domain.schedule(|_| (), GFP_KERNEL)?;
+            let _token = domain.begin(GFP_KERNEL)?;
+        }
+        assert_eq!(other.join(), Ok(()));
+        Ok(())
+    }
+}

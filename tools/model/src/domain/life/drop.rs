@@ -1,0 +1,1 @@
+../../../../../rust/domain/life/drop.rs

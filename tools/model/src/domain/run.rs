@@ -1,0 +1,1 @@
+../../../../rust/domain/run.rs
