@@ -78,14 +78,15 @@ clean: check-path
 
 # --- The reference platform: what it needs it gets by itself ----------------------------------------
 
-.PHONY: run timeline test bench faults unload torture model mutants matrix deb
+.PHONY: run timeline test bench faults unload torture attack model mutants matrix deb
 test: arguments = $(SUITE)
 unload: arguments = $(CYCLES)
 torture: arguments = $(KERNEL)
+attack: arguments = $(ATTACKS)
 model: arguments = $(SCENARIO)
 mutants: arguments = $(MUTANTS)
 matrix: arguments = $(KERNELS)
-run timeline test bench faults unload torture model mutants matrix deb:
+run timeline test bench faults unload torture attack model mutants matrix deb:
 	@set -f; tools/make/$@ $(arguments)
 
 .PHONY: help
@@ -98,13 +99,13 @@ help:
 	@echo '  torture    Do everything at once, for MINUTES=10 (in the kernel KERNEL=stock)'
 	@echo '  faults     Take memory, workers and CPUs away'
 	@echo '  unload     Unload modules with work in flight, CYCLES=1000 times'
+	@echo '  attack     Misuse the library in safe code (ATTACKS="names": some)'
 	@echo '  model      Explore all interleavings (SCENARIO=name: of one scenario)'
 	@echo '  mutants    Break the library on purpose; a test must notice (MUTANTS="names")'
 	@echo '  matrix     Build and test for every kernel (KERNELS="names": some)'
 	@echo '  doc        Make the manual and the reference, in doc/'
 	@echo '  deb        Make a Debian package, from which DKMS builds the library'
 	@echo 'More variables of NAME are at the top of tools/make/NAME.'
-	@echo
 	@echo "For a kernel that is there (KDIR=its build directory, or the running one):"
 	@echo '  modules, modules_install, clean, clippy, fmt, fmt-check, doc'
 	@echo '             As one expects; modules_install has what drivers need, too'

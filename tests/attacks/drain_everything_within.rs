@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+// Expect: survives
+// Kernels: debug stock
+
+//! Tasks, futures, retire parts and scopes drain all domains there are, and the one that they are in.
+
+#![forbid(unsafe_code)]
+
+#[macro_use]
+#[path = "lib/attack.rs"]
+mod lib;
+
+use async_domain::synchronize_all;
+use lib::*;
+
+attack!("drain_everything_within");
+
+fn attack() -> Result {
+    let domain = domain!("within");
+    let apart = domain!("apart" exclusive);
+    let refused = Count::new()?;
+
+    let r = refused.clone();
+    let d = domain.clone();
+    domain.schedule(
+        move |_| {
+            r.add((synchronize_all() == Err(EDEADLK)).into());
+            r.add((d.synchronize_full_with(moment()) == Err(EDEADLK)).into());
+            r.add((d.synchronize_result() == Err(EDEADLK)).into());
+            // With no time to wait, too.
+            let now = WaitMode::KILLABLE.timeout(0);
+            r.add((d.synchronize_cookie_with(Cookie::now(), now) == Err(EDEADLK)).into());
+        },
+        GFP_KERNEL,
+    )?;
+    domain.synchronize_full()?;
+    check_eq!(refused.get(), 4);
+
+    let r = refused.clone();
+    domain.spawn(
+        async move { r.add((synchronize_all() == Err(EDEADLK)).into()) },
+        GFP_KERNEL,
+    )?;
+    let r = refused.clone();
+    domain.schedule_ordered(
+        |_| synchronize_all(),
+        move |first, _| {
+            r.add((first == Err(EDEADLK)).into());
+            r.add((synchronize_all() == Err(EDEADLK)).into());
+        },
+        GFP_KERNEL,
+    )?;
+    domain.synchronize_full()?;
+    check_eq!(refused.get(), 7);
+
+    // Exclusive ones are none of its business.
+    let r = refused.clone();
+    apart.schedule(move |_| r.add(synchronize_all().is_ok().into()), GFP_KERNEL)?;
+    apart.synchronize_full()?;
+    check_eq!(refused.get(), 8);
+    Ok(())
+}
