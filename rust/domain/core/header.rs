@@ -349,7 +349,7 @@ pub(crate) struct InFlight {
     /// With `PREEMPT_RT`, the lock of the domain sleeps, and cannot be taken in a hard interrupt, nor
     /// with interrupts or preemption off. A token that is finished there has a worker do it.
     #[cfg(CONFIG_PREEMPT_RT)]
-    work: kernel::types::Opaque<ffi::work_struct>,
+    pub(crate) work: kernel::types::Opaque<ffi::work_struct>,
 }
 
 /// A task that is retired by a worker of its own.
