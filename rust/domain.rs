@@ -73,7 +73,10 @@ pub(crate) use life::{
 
 pub use self::core::{
     context::TaskContext,
-    cookie::Cookie,
+    cookie::{
+        Cookie,
+        CookieRange, //
+    },
     domain::{
         AsyncDomain,
         Stats,
@@ -85,6 +88,7 @@ pub use life::{
     owned::OwnedDomain,
     static_domain::StaticDomain, //
 };
+pub use run::cancel::Cancelled;
 pub use submit::{
     error::SubmitError,
     handle::Handle,
@@ -95,11 +99,13 @@ pub use submit::{
         TaskPointer, //
     },
     item_token::ItemToken,
+    outcome::Outcome,
+    schedule::Submit,
     scope::Scope,
-    target::Placed,
+    target::OnNode,
     token::Token, //
 };
 pub use wait::{
     all::synchronize_all,
-    future::Wait, //
+    future::SynchronizeAsync, //
 };

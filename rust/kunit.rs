@@ -5,7 +5,8 @@
 use crate::{
     ffi,
     queue,
-    OwnedDomain, //
+    OwnedDomain,
+    Submit, //
 };
 use core::cell::UnsafeCell;
 use kernel::{
@@ -329,13 +330,10 @@ pub(crate) fn with_full_queue<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
         // One for each node, since each may have one that runs.
         for node in 0..nodes() {
             let (g, r) = (gate.clone(), running.clone());
-            domain.on_node(node)?.schedule(
-                move |_| {
-                    r.add(1, Relaxed);
-                    g.wait();
-                },
-                GFP_KERNEL,
-            )?;
+            domain.on_node(node)?.schedule(GFP_KERNEL, move |_| {
+                r.add(1, Relaxed);
+                g.wait();
+            })?;
         }
         let blocked = eventually(|| running.load(Relaxed) > 0);
         settle();

@@ -6,6 +6,7 @@ use async_domain::{
     new_async_domain,
     Cookie,
     OwnedDomain, //
+    Submit,
 };
 use kernel::{
     prelude::*,
@@ -31,9 +32,9 @@ struct AsyncAwait {
 
 /// What is done when the disks are there, written down as one does it.
 async fn mount(disks: Arc<OwnedDomain>, first: Cookie, second: Cookie) -> Result {
-    disks.wait(first.next(), GFP_KERNEL).await?;
+    disks.synchronize_async(GFP_KERNEL, ..=first).await?;
     pr_info!("the first disk is there: read its label\n");
-    disks.wait(second.next(), GFP_KERNEL).await?;
+    disks.synchronize_async(GFP_KERNEL, ..=second).await?;
     pr_info!("the second disk is there: mount the array\n");
     Ok(())
 }
@@ -43,23 +44,18 @@ impl kernel::Module for AsyncAwait {
         let disks = Arc::new(new_async_domain!("disks", GFP_KERNEL)?, GFP_KERNEL)?;
         let steps = new_async_domain!("steps", GFP_KERNEL)?;
         let spin_up = |delay| {
-            disks.schedule(
-                move |_| fsleep(Delta::from_millis(delay)), // Slow, in parallel.
-                GFP_KERNEL,
-            )
+            // Slow, in parallel.
+            disks.schedule(GFP_KERNEL, move |_| fsleep(Delta::from_millis(delay)))
         };
         let (first, second) = (spin_up(50)?, spin_up(100)?);
 
         // Owns what it uses, and is polled whenever one of the disks has come.
         let mounted = mount(disks.clone(), first, second);
-        steps.spawn(
-            async move {
-                if let Err(e) = mounted.await {
-                    pr_err!("not mounted: {e:?}\n");
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        steps.spawn(GFP_KERNEL, async move {
+            if let Err(e) = mounted.await {
+                pr_err!("not mounted: {e:?}\n");
+            }
+        })?;
         Ok(Self { _steps: steps })
     }
 }

@@ -15,6 +15,7 @@ use async_domain::{
     keyed::WaitTable,
     new_async_domain,
     new_wait_table,
+    Submit,
     WaitMode, //
 };
 use kernel::{
@@ -160,25 +161,22 @@ impl kernel::Module for BlockLockModule {
 
         for task in 0..TASKS {
             let device = device.clone();
-            tasks.schedule(
-                move |_| {
-                    for i in 0..CHANGES {
-                        // Every fourth change is to one of four blocks that all want.
-                        let popular = i % 4 == 0;
-                        let block = if popular {
-                            i / 4 % 4 * 1000
-                        } else {
-                            (i * 61 + task * 503) % BLOCKS
-                        };
-                        if device.change(block, popular && i % 16 == 0).is_err() {
-                            return;
-                        }
+            tasks.schedule(GFP_KERNEL, move |_| {
+                for i in 0..CHANGES {
+                    // Every fourth change is to one of four blocks that all want.
+                    let popular = i % 4 == 0;
+                    let block = if popular {
+                        i / 4 % 4 * 1000
+                    } else {
+                        (i * 61 + task * 503) % BLOCKS
+                    };
+                    if device.change(block, popular && i % 16 == 0).is_err() {
+                        return;
                     }
-                },
-                GFP_KERNEL,
-            )?;
+                }
+            })?;
         }
-        tasks.synchronize_full()?;
+        tasks.synchronize(..)?;
 
         let changes: usize = device
             .blocks

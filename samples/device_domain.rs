@@ -44,17 +44,14 @@ fn probe(dev: &Device<Bound>) -> Result {
     )?;
     let domain = DeviceDomain::new(dev)?;
 
-    domain.schedule(
-        move |_, dev| {
-            fsleep(Delta::from_millis(200));
-            // No guard, no RCU: the device is bound as long as this runs.
-            match registers.access(dev) {
-                Ok(registers) => dev_info!(dev, "its registers say {:#x}\n", registers.id),
-                Err(e) => dev_err!(dev, "these are not its registers: {e:?}\n"),
-            }
-        },
-        GFP_KERNEL,
-    )?;
+    domain.schedule_with_device(GFP_KERNEL, move |_, dev| {
+        fsleep(Delta::from_millis(200));
+        // No guard, no RCU: the device is bound as long as this runs.
+        match registers.access(dev) {
+            Ok(registers) => dev_info!(dev, "its registers say {:#x}\n", registers.id),
+            Err(e) => dev_err!(dev, "these are not its registers: {e:?}\n"),
+        }
+    })?;
     // A driver keeps it in its private data. This one is careless.
     core::mem::forget(domain);
     Ok(())

@@ -5,6 +5,7 @@
 use async_domain::{
     new_async_domain,
     OwnedDomain, //
+    Submit,
 };
 use kernel::{
     prelude::*,
@@ -31,17 +32,14 @@ impl kernel::Module for Minimal {
         let bring_up = new_async_domain!("bring_up", GFP_KERNEL)?;
 
         for i in 0..4 {
-            bring_up.schedule(
-                move |context| {
-                    // The slow part, in parallel: the first one takes the longest.
-                    fsleep(Delta::from_millis(100 - 20 * i));
-                    // The visible part, in order.
-                    if context.synchronize().is_ok() {
-                        pr_info!("device {i} is up (cookie {})\n", context.cookie());
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            bring_up.schedule(GFP_KERNEL, move |context| {
+                // The slow part, in parallel: the first one takes the longest.
+                fsleep(Delta::from_millis(100 - 20 * i));
+                // The visible part, in order.
+                if context.synchronize().is_ok() {
+                    pr_info!("device {i} is up (cookie {})\n", context.cookie());
+                }
+            })?;
         }
         Ok(Self {
             _bring_up: bring_up,

@@ -179,7 +179,7 @@ impl InPlaceModule for NvmeBringUp {
         // Probing only submits. Loading is over when all have been reported, as with drivers that
         // use `async_synchronize_full()`.
         .pin_chain(move |_| {
-            BRING_UP.synchronize_full()?;
+            BRING_UP.synchronize(..)?;
             report::UP.summary(start.elapsed(), BRING_UP.stats());
             Ok(())
         })

@@ -6,6 +6,8 @@ use async_domain::{
     impl_has_task,
     new_async_domain,
     AsyncDomain,
+    Cancelled,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem,
@@ -49,15 +51,15 @@ impl kernel::Module for Tour {
 fn in_order(domain: &AsyncDomain) -> Result {
     for i in 0..4 {
         domain.schedule_ordered(
+            GFP_KERNEL,
             move |_| {
                 fsleep(Delta::from_millis(40 - 10 * i));
                 i * i
             },
             move |square, _| pr_info!("ordered: {i} squared is {square}\n"),
-            GFP_KERNEL,
         )?;
     }
-    domain.synchronize_full()
+    domain.synchronize(..)
 }
 
 /// Closures that borrow from this frame, which is not left before they are done.
@@ -66,8 +68,8 @@ fn borrowed(domain: &AsyncDomain) -> Result {
     let (mut sum, mut max) = (0, 0);
 
     domain.scope(|scope| -> Result {
-        scope.schedule(|_| sum = numbers.iter().sum(), GFP_KERNEL)?;
-        scope.schedule(|_| max = numbers.into_iter().max().unwrap_or(0), GFP_KERNEL)?;
+        scope.schedule(GFP_KERNEL, |_| sum = numbers.iter().sum())?;
+        scope.schedule(GFP_KERNEL, |_| max = numbers.into_iter().max().unwrap_or(0))?;
         Ok(())
     })?;
     pr_info!("scope: sum {sum}, max {max}\n");
@@ -103,16 +105,16 @@ fn own_memory(domain: &AsyncDomain) -> Result {
     let init = pin_init!(Request { sector: 17, task <- TaskHeader::new() });
     let cookie = domain.submit(KBox::pin_init(init, GFP_KERNEL)?)?;
 
-    domain.synchronize_cookie(cookie.next())
+    domain.synchronize(..=cookie)
 }
 
 /// Values come back by handles, errors by the domain.
 fn values_and_errors(domain: &AsyncDomain) -> Result {
-    let answer = domain.schedule_with_handle(|_| 6 * 7, GFP_KERNEL)?;
+    let answer = domain.schedule_with_handle(GFP_KERNEL, |_| 6 * 7)?;
     pr_info!("handle: {}\n", answer.join()?);
 
     for ret in [Ok(()), Err(EIO), Err(ENXIO)] {
-        domain.schedule_fallible(move |_| ret, GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, move |_| ret)?;
     }
     if domain.synchronize_result() == Err(EIO) {
         pr_info!("errors: the first one in cookie order is EIO\n");
@@ -126,26 +128,23 @@ fn many_at_once(domain: &AsyncDomain) -> Result {
     for _ in 0..16 {
         funcs.push(|_: &TaskContext<'_>| (), GFP_KERNEL)?;
     }
-    let cookies = domain.on_node(0)?.schedule_batch(funcs, GFP_KERNEL)?;
+    let cookies = domain.on_node(0)?.schedule_batch(GFP_KERNEL, funcs)?;
     let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
 
-    domain.synchronize_cookie_with(cookies.end, mode)
+    domain.synchronize_with(mode, ..cookies.end)
 }
 
 /// A task that goes on until somebody does not want it any more.
 fn taken_back(domain: &AsyncDomain) -> Result {
-    let cookie = domain.schedule(
-        |context| {
-            while !context.should_stop() {
-                fsleep(Delta::from_millis(1));
-            }
-            pr_info!("cancel: stopped\n");
-        },
-        GFP_KERNEL,
-    )?;
+    let cookie = domain.schedule(GFP_KERNEL, |context| {
+        while !context.should_stop() {
+            fsleep(Delta::from_millis(1));
+        }
+        pr_info!("cancel: stopped\n");
+    })?;
     fsleep(Delta::from_millis(10));
-    if domain.cancel(cookie) {
+    if domain.cancel(cookie) == Cancelled::Dropped {
         pr_info!("cancel: never ran\n");
     }
-    domain.synchronize_full()
+    domain.synchronize(..)
 }

@@ -13,7 +13,10 @@ use super::{
     report,
     takedown, //
 };
-use async_domain::Cookie;
+use async_domain::{
+    Cookie,
+    Submit, //
+};
 use core::convert::Infallible;
 use kernel::{
     device::Core,
@@ -104,17 +107,17 @@ impl pci::Driver for NvmeDriver {
             let (to_start, to_report) = (controller.clone(), controller.clone());
             let task = takedown::enter(&controller, || {
                 Ok(BRING_UP.schedule_ordered(
+                    GFP_KERNEL,
                     // In parallel with the others.
                     move |_| bring_up(&to_start),
                     // Visible from outside, and so in the order of the cookies.
                     move |(result, elapsed), _| report::brought_up(&to_report, &result, elapsed),
-                    GFP_KERNEL,
                 )?)
             })?;
 
             if Injection::serial() {
                 // It cannot fail: no task of the domain probes a device.
-                let _ = BRING_UP.synchronize_cookie(task.next());
+                let _ = BRING_UP.synchronize(..=task);
             }
             Ok(try_pin_init!(Binding { controller, task }))
         })
@@ -126,7 +129,7 @@ impl pci::Driver for NvmeDriver {
 
         // This cannot fail, since no task of the domain unbinds a device. If it did, the task would
         // find its registers gone, but the controller would keep its memory.
-        if let Err(error) = BRING_UP.synchronize_cookie(this.task.next()) {
+        if let Err(error) = BRING_UP.synchronize(..=this.task) {
             dev_err!(pdev, "cannot wait for the bring-up: {:?}\n", error);
             core::mem::forget(controller.clone());
             return;

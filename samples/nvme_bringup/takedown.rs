@@ -23,7 +23,10 @@ use super::{
     injection::Injection,
     report, //
 };
-use async_domain::errno::ESHUTDOWN;
+use async_domain::{
+    errno::ESHUTDOWN,
+    Submit, //
+};
 use kernel::{
     prelude::*,
     sync::Arc,
@@ -152,7 +155,7 @@ pub(crate) fn all() {
     bound.closed = true;
 
     // While the lock is held, there are no new ones. This cannot fail: no task gets here.
-    if let Err(error) = BRING_UP.synchronize_full() {
+    if let Err(error) = BRING_UP.synchronize(..) {
         pr_err!("cannot wait for the bring-ups: {:?}\n", error);
         return;
     }
@@ -169,15 +172,12 @@ pub(crate) fn all() {
         TAKE_DOWN.scope(|scope| {
             for entry in bound.entries.iter_mut().filter(is_up) {
                 // What cannot be queued is left to the loop below.
-                let _ = scope.schedule(
-                    |context| {
-                        entry.take_down(|| {
-                            // It is reported in any case.
-                            let _ = context.synchronize();
-                        })
-                    },
-                    GFP_KERNEL,
-                );
+                let _ = scope.schedule(GFP_KERNEL, |context| {
+                    entry.take_down(|| {
+                        // It is reported in any case.
+                        let _ = context.synchronize();
+                    })
+                });
             }
         });
     }

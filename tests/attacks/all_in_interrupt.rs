@@ -49,25 +49,25 @@ fn attack() -> Result {
         let (r1, r2, r3) = (ran.clone(), ran.clone(), ran.clone());
         in_interrupt(move || {
             let results = [
-                d.schedule(move |_| r1.add(1), GFP_ATOMIC).is_ok(),
-                d.schedule_ordered(move |_| 1, move |n, _| r2.add(n), GFP_ATOMIC)
+                d.schedule(GFP_ATOMIC, move |_| r1.add(1)).is_ok(),
+                d.schedule_ordered(GFP_ATOMIC, move |_| 1, move |n, _| r2.add(n))
                     .is_ok(),
-                d.spawn(async move { r3.add(1) }, GFP_ATOMIC).is_ok(),
+                d.spawn(GFP_ATOMIC, async move { r3.add(1) }).is_ok(),
                 d.begin(GFP_ATOMIC).is_ok(),
                 dev.ring.post(1).is_ok(),
                 dev.counter.advance(1) > 0,
-                !d.cancel(Cookie::now()),
+                d.cancel(Cookie::now()) == Cancelled::NotFound,
             ];
             t.wake_up(1u32, || r.add(1));
             // It cannot run here.
             d.set_limit(0);
-            let refused = d.schedule_or_run(|_| (), GFP_ATOMIC);
+            let refused = d.schedule_or_run(GFP_ATOMIC, |_| ());
             d.set_limit(1000);
             o.add(results.iter().filter(|result| !**result).count() as u64);
             o.add((!matches!(refused, Err(e) if e.error == EAGAIN)).into());
         })?;
     }
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     check_eq!((ran.get(), odd.get()), (200, 0));
     check_eq!((device.ring.available(), device.counter.read()), (50, 50));
     Ok(())

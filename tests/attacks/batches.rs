@@ -27,13 +27,13 @@ fn attack() -> Result {
     };
 
     let refused = domain
-        .schedule_batch(batch(0)?, GFP_KERNEL)
+        .schedule_batch(GFP_KERNEL, batch(0)?)
         .err()
         .ok_or(EIO)?;
     check!(refused.error == EINVAL);
     let refused = domain
         .on_node(0)?
-        .schedule_batch(batch(0)?, GFP_KERNEL)
+        .schedule_batch(GFP_KERNEL, batch(0)?)
         .err()
         .ok_or(EIO)?;
     check!(refused.error == EINVAL);
@@ -41,7 +41,7 @@ fn attack() -> Result {
     domain.set_limit(999);
     let token = domain.begin(GFP_KERNEL)?;
     let refused = domain
-        .schedule_batch(batch(999)?, GFP_KERNEL)
+        .schedule_batch(GFP_KERNEL, batch(999)?)
         .err()
         .ok_or(EIO)?;
     check_eq!(
@@ -53,17 +53,17 @@ fn attack() -> Result {
     check_eq!(dropped.get(), 999);
 
     domain.set_limit(10_001);
-    let cookies = domain.schedule_batch(batch(10_000)?, GFP_KERNEL)?;
+    let cookies = domain.schedule_batch(GFP_KERNEL, batch(10_000)?)?;
     check!(token.cookie() < cookies.start);
     check!(cookies.end.as_u64() - cookies.start.as_u64() >= 10_000);
     token.finish();
-    domain.synchronize_cookie(cookies.end)?;
+    domain.synchronize(..cookies.end)?;
     check_eq!(dropped.get(), 10_999);
 
     // Cancelled in the middle.
-    domain.schedule_batch(batch(1_000)?, GFP_KERNEL)?;
+    domain.schedule_batch(GFP_KERNEL, batch(1_000)?)?;
     let cancelled = domain.cancel_all();
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     check!(cancelled <= 1_000);
     check_eq!(dropped.get(), 11_999);
     Ok(())

@@ -19,7 +19,7 @@ fn successor(domain: &Arc<OwnedDomain>, ran: &Count) -> AtDrop<impl FnMut() + Se
     let (d, ran) = (domain.clone(), ran.clone());
     AtDrop(move || {
         let r = ran.clone();
-        if d.schedule(move |_| r.add(1), GFP_KERNEL).is_err() {
+        if d.schedule(GFP_KERNEL, move |_| r.add(1)).is_err() {
             ran.add(1 << 32);
         }
     })
@@ -35,32 +35,29 @@ fn attack() -> Result {
             successor(&domain, &ran),
             successor(&domain, &ran),
         );
-        domain.schedule(move |_| drop(one), GFP_KERNEL)?;
-        drop(domain.schedule_with_handle(move |_| two, GFP_KERNEL)?);
-        domain.schedule_ordered(move |_| three, |three, _| drop(three), GFP_KERNEL)?;
-        domain.synchronize_full()?;
+        domain.schedule(GFP_KERNEL, move |_| drop(one))?;
+        drop(domain.schedule_with_handle(GFP_KERNEL, move |_| two)?);
+        domain.schedule_ordered(GFP_KERNEL, move |_| three, |three, _| drop(three))?;
+        domain.synchronize(..)?;
 
         // Cancelled behind a token, whose successor cannot retire before it.
         let four = successor(&domain, &ran);
         let five = successor(&domain, &ran);
-        domain.spawn(
-            async move {
-                let _five = five;
-                core::future::pending::<()>().await;
-            },
-            GFP_KERNEL,
-        )?;
-        domain.schedule(move |_| drop(four), GFP_KERNEL)?;
+        domain.spawn(GFP_KERNEL, async move {
+            let _five = five;
+            core::future::pending::<()>().await;
+        })?;
+        domain.schedule(GFP_KERNEL, move |_| drop(four))?;
         domain.cancel_all();
-        domain.synchronize_full_with(patience())?;
+        domain.synchronize_with(patience(), ..)?;
 
         // Refused.
         domain.set_limit(0);
         let six = successor(&domain, &ran);
-        let refused = domain.schedule(move |_| drop(six), GFP_KERNEL);
+        let refused = domain.schedule(GFP_KERNEL, move |_| drop(six));
         domain.set_limit(100);
         drop(refused);
-        domain.synchronize_full_with(patience())?;
+        domain.synchronize_with(patience(), ..)?;
     }
     check_eq!(ran.get() >> 32, 0);
     // The successors of what was cancelled may have been cancelled, too.

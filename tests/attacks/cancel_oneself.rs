@@ -22,28 +22,29 @@ fn attack() -> Result {
 
     for _ in 0..50 {
         let (d, s) = (domain.clone(), stopped.clone());
-        domain.schedule(
-            move |context| {
-                let taken = d.cancel(context.cookie());
-                d.cancel_all();
-                s.add((!taken && context.should_stop()).into());
-            },
-            GFP_KERNEL,
-        )?;
-        domain.synchronize_full()?;
+        domain.schedule(GFP_KERNEL, move |context| {
+            let taken = d.cancel(context.cookie());
+            d.cancel_all();
+            s.add((taken == Cancelled::AskedToStop && context.should_stop()).into());
+        })?;
+        domain.synchronize(..)?;
 
         // In both parts.
         let (d, d2, s) = (domain.clone(), domain.clone(), stopped.clone());
         domain.schedule_ordered(
-            move |context| d.cancel(context.cookie()),
-            move |taken, context| s.add((!taken && !d2.cancel(context.cookie())).into()),
             GFP_KERNEL,
+            move |context| d.cancel(context.cookie()),
+            move |taken, context| {
+                let again = d2.cancel(context.cookie());
+                s.add((taken == Cancelled::AskedToStop && again == taken).into());
+            },
         )?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
 
         // A future that is never ready, and cancels itself as it is polled.
         let (d, guard) = (domain.clone(), dropped.dropped());
         domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |cx| {
                 let _guard = &guard;
                 if let Some(own) = d.lowest_in_progress() {
@@ -52,9 +53,8 @@ fn attack() -> Result {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }),
-            GFP_KERNEL,
         )?;
-        domain.synchronize_full_with(patience())?;
+        domain.synchronize_with(patience(), ..)?;
 
         // Destructors that cancel what is behind them.
         let token = domain.begin(GFP_KERNEL)?;
@@ -65,18 +65,18 @@ fn attack() -> Result {
             let at_drop = AtDrop(move || _ = d.cancel_all());
             let g = gate.clone();
             domain.schedule_ordered(
+                GFP_KERNEL,
                 move |_| {
                     g.wait();
                     (at_drop, guard)
                 },
                 |both, _| drop(both),
-                GFP_KERNEL,
             )?;
         }
         domain.cancel_all();
         gate.open();
         token.finish();
-        domain.synchronize_full_with(patience())?;
+        domain.synchronize_with(patience(), ..)?;
     }
     check_eq!((stopped.get(), dropped.get()), (100, 50 * 5));
     Ok(())

@@ -25,58 +25,49 @@ fn attack() -> Result {
     for _ in 0..2 {
         let (d, c, o) = (domain.clone(), cancelled.clone(), over.clone());
         let end = ran.clone();
-        helpers.schedule(
-            move |_| {
-                while end.get() >> 32 == 0 {
-                    c.add(d.cancel_all() as u64);
-                    if let Some(lowest) = d.lowest_in_progress() {
-                        c.add(d.cancel(lowest).into());
-                        c.add(d.cancel(lowest.next()).into());
-                    }
+        helpers.schedule(GFP_KERNEL, move |_| {
+            while end.get() >> 32 == 0 {
+                c.add(d.cancel_all() as u64);
+                if let Some(lowest) = d.lowest_in_progress() {
+                    c.add((d.cancel(lowest) == Cancelled::Dropped).into());
+                    c.add((d.cancel(lowest.next()) == Cancelled::Dropped).into());
                 }
-                o.wait();
-            },
-            GFP_KERNEL,
-        )?;
+            }
+            o.wait();
+        })?;
     }
     for _ in 0..400 {
         let (r, guard) = (ran.clone(), dropped.dropped());
-        domain.schedule(
-            move |_| {
-                r.add(1);
-                drop(guard);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_| {
+            r.add(1);
+            drop(guard);
+        })?;
         let (r, guard) = (ran.clone(), dropped.dropped());
         domain.schedule_ordered(
+            GFP_KERNEL,
             move |_| guard,
             move |guard, _| {
                 r.add(1);
                 drop(guard);
             },
-            GFP_KERNEL,
         )?;
         let guard = dropped.dropped();
-        domain.spawn(
-            async move {
-                let _guard = guard;
-                pending::<()>().await;
-            },
-            GFP_KERNEL,
-        )?;
+        domain.spawn(GFP_KERNEL, async move {
+            let _guard = guard;
+            pending::<()>().await;
+        })?;
         let guard = dropped.dropped();
-        let handle = domain.schedule_with_handle(move |_| guard, GFP_KERNEL)?;
+        let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| guard)?;
         match handle.join() {
             Ok(_) => ran.add(1),
             Err(e) => check_eq!(e, ECANCELED),
         }
     }
     // Futures that were polled as they were cancelled are dropped all the same.
-    domain.synchronize_full_with(patience())?;
+    domain.synchronize_with(patience(), ..)?;
     ran.add(1 << 32);
     over.open();
-    helpers.synchronize_full()?;
+    helpers.synchronize(..)?;
     check_eq!(dropped.get(), 1600);
     check_eq!(domain.stats().finished, 1600);
     check!((ran.get() & 0xffff_ffff) + cancelled.get() <= 1600);

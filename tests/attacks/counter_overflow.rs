@@ -23,14 +23,11 @@ fn attack() -> Result {
     tasks.scope(|scope| -> Result {
         for back in 0..8 {
             let (counter, reached) = (&counter, &reached);
-            scope.schedule(
-                move |_| {
-                    if counter.wait_for(u64::MAX - back, patience()).is_ok() {
-                        reached.add(1, Relaxed);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            scope.schedule(GFP_KERNEL, move |_| {
+                if counter.wait_for(u64::MAX - back, patience()).is_ok() {
+                    reached.add(1, Relaxed);
+                }
+            })?;
         }
         check!(eventually(|| counter.counts().waits == 8));
         check_eq!(counter.advance(0), 0);

@@ -21,12 +21,9 @@ fn attack() -> Result {
     for _ in 0..50 {
         let domain = domain!("destructor");
         let (d, guard) = (domain.clone(), dropped.dropped());
-        domain.schedule(
-            move |_| {
-                let _held = (&d, &guard);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_| {
+            let _held = (&d, &guard);
+        })?;
         domain.cancel_all();
         drop(domain);
     }
@@ -35,14 +32,11 @@ fn attack() -> Result {
     for _ in 0..50 {
         let (one, other) = (domain!("one"), domain!("other"));
         let (o, guard, r) = (other.clone(), dropped.dropped(), ran.clone());
-        one.schedule(
-            move |_| {
-                let _ = o.schedule(move |_| r.add(1), GFP_KERNEL);
-                drop(o);
-                drop(guard);
-            },
-            GFP_KERNEL,
-        )?;
+        one.schedule(GFP_KERNEL, move |_| {
+            let _ = o.schedule(GFP_KERNEL, move |_| r.add(1));
+            drop(o);
+            drop(guard);
+        })?;
         drop((other, one));
     }
     check!(eventually(|| dropped.get() == 100));

@@ -29,16 +29,13 @@ fn attack() -> Result {
         let begun = Gate::new()?;
 
         let (d, e, b) = (domain.clone(), ended.clone(), begun.clone());
-        domain.schedule(
-            move |context, dev| {
-                b.open();
-                pause(round % 5);
-                drop(d);
-                let device = context.device().map(|same| core::ptr::eq(same, dev));
-                e.add((device == Some(true)).into());
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule_with_device(GFP_KERNEL, move |context, dev| {
+            b.open();
+            pause(round % 5);
+            drop(d);
+            let device = context.device().map(|same| core::ptr::eq(same, dev));
+            e.add((device == Some(true)).into());
+        })?;
         begun.wait();
         drop(domain);
         drop(registration);

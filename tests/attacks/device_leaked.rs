@@ -31,23 +31,22 @@ fn attack() -> Result {
 
     for _ in 0..8 {
         let (b, e) = (began.clone(), ended.clone());
-        leaked.schedule(
-            move |_, dev| {
-                b.add(1);
-                pause(20);
-                e.add((dev.name().to_bytes() == b"device_leaked").into());
-            },
-            GFP_KERNEL,
-        )?;
+        leaked.schedule_with_device(GFP_KERNEL, move |_, dev| {
+            b.add(1);
+            pause(20);
+            e.add((dev.name().to_bytes() == b"device_leaked").into());
+        })?;
     }
     check!(eventually(|| began.get() > 0));
     drop(other);
-    check!(leaked.schedule(|_, _| (), GFP_KERNEL).is_ok());
+    check!(leaked.schedule_with_device(GFP_KERNEL, |_, _| ()).is_ok());
     drop(registration);
     check_eq!((began.get(), ended.get()), (8, 8));
-    check!(matches!(leaked.schedule(|_, _| (), GFP_KERNEL), Err(e) if e.error == ESHUTDOWN));
+    check!(
+        matches!(leaked.schedule_with_device(GFP_KERNEL, |_, _| ()), Err(e) if e.error == ESHUTDOWN)
+    );
     check_eq!(leaked.begin(GFP_KERNEL).err(), Some(ESHUTDOWN));
-    leaked.synchronize_full()?;
+    leaked.synchronize(..)?;
     check_eq!(leaked.cancel_all(), 0);
     check_eq!(leaked.stats().finished, 9);
     Ok(())

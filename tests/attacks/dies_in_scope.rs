@@ -22,15 +22,12 @@ fn attack() -> Result {
 
     domain.scope(|scope| -> Result {
         let borrowed = &mut borrowed;
-        scope.schedule(
-            move |_| {
-                for i in 0..100 {
-                    pause(10);
-                    borrowed.fill(i);
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        scope.schedule(GFP_KERNEL, move |_| {
+            for i in 0..100 {
+                pause(10);
+                borrowed.fill(i);
+            }
+        })?;
         // Beyond its end.
         pr_info!("{}\n", [1, 2, 3][black_box(7)]);
         Ok(())

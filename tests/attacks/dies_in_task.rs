@@ -20,6 +20,6 @@ fn attack() -> Result {
     let domain = domain!("own_context");
 
     domain.set_limit(0);
-    domain.schedule_or_run(|_| pr_info!("{}\n", [1, 2, 3][black_box(7)]), GFP_KERNEL)?;
+    domain.schedule_or_run(GFP_KERNEL, |_| pr_info!("{}\n", [1, 2, 3][black_box(7)]))?;
     Ok(())
 }

@@ -22,41 +22,37 @@ fn attack() -> Result {
 
     let r = refused.clone();
     let d = domain.clone();
-    domain.schedule(
-        move |_| {
-            r.add((synchronize_all() == Err(EDEADLK)).into());
-            r.add((d.synchronize_full_with(moment()) == Err(EDEADLK)).into());
-            r.add((d.synchronize_result() == Err(EDEADLK)).into());
-            // With no time to wait, too.
-            let now = WaitMode::KILLABLE.timeout(0);
-            r.add((d.synchronize_cookie_with(Cookie::now(), now) == Err(EDEADLK)).into());
-        },
-        GFP_KERNEL,
-    )?;
-    domain.synchronize_full()?;
+    domain.schedule(GFP_KERNEL, move |_| {
+        r.add((synchronize_all() == Err(EDEADLK)).into());
+        r.add((d.synchronize_with(moment(), ..) == Err(EDEADLK)).into());
+        r.add((d.synchronize_result() == Err(EDEADLK)).into());
+        // With no time to wait, too.
+        let now = WaitMode::KILLABLE.timeout(0);
+        r.add((d.synchronize_with(now, ..Cookie::now()) == Err(EDEADLK)).into());
+    })?;
+    domain.synchronize(..)?;
     check_eq!(refused.get(), 4);
 
     let r = refused.clone();
-    domain.spawn(
-        async move { r.add((synchronize_all() == Err(EDEADLK)).into()) },
-        GFP_KERNEL,
-    )?;
+    domain.spawn(GFP_KERNEL, async move {
+        r.add((synchronize_all() == Err(EDEADLK)).into())
+    })?;
     let r = refused.clone();
     domain.schedule_ordered(
+        GFP_KERNEL,
         |_| synchronize_all(),
         move |first, _| {
             r.add((first == Err(EDEADLK)).into());
             r.add((synchronize_all() == Err(EDEADLK)).into());
         },
-        GFP_KERNEL,
     )?;
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     check_eq!(refused.get(), 7);
 
     // Exclusive ones are none of its business.
     let r = refused.clone();
-    apart.schedule(move |_| r.add(synchronize_all().is_ok().into()), GFP_KERNEL)?;
-    apart.synchronize_full()?;
+    apart.schedule(GFP_KERNEL, move |_| r.add(synchronize_all().is_ok().into()))?;
+    apart.synchronize(..)?;
     check_eq!(refused.get(), 8);
     Ok(())
 }

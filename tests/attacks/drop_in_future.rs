@@ -29,12 +29,12 @@ fn attack() -> Result {
         let (d, g) = (domain.clone(), gate.clone());
         let mut held = Some((d, guard));
         domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |_| {
                 g.wait();
                 drop(held.take());
                 Poll::Ready(())
             }),
-            GFP_KERNEL,
         )?;
         drop(domain);
         gate.open();
@@ -43,13 +43,10 @@ fn attack() -> Result {
         let domain = domain!("ready");
         let (gate, guard) = (Gate::new()?, dropped.dropped());
         let (d, g) = (domain.clone(), gate.clone());
-        domain.spawn(
-            async move {
-                let _held = (d, guard);
-                g.wait();
-            },
-            GFP_KERNEL,
-        )?;
+        domain.spawn(GFP_KERNEL, async move {
+            let _held = (d, guard);
+            g.wait();
+        })?;
         drop(domain);
         gate.open();
 
@@ -57,15 +54,12 @@ fn attack() -> Result {
         let domain = domain!("cancelled");
         let guard = dropped.dropped();
         let d = domain.clone();
-        let cookie = domain.spawn(
-            async move {
-                let _held = (d, guard);
-                pending::<()>().await;
-            },
-            GFP_KERNEL,
-        )?;
+        let cookie = domain.spawn(GFP_KERNEL, async move {
+            let _held = (d, guard);
+            pending::<()>().await;
+        })?;
         domain.cancel(cookie);
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
     }
     check!(eventually(|| dropped.get() == 150));
     Ok(())

@@ -23,16 +23,16 @@ fn attack() -> Result {
         let (d, g) = (domain.clone(), gate.clone());
         let guard = dropped.dropped();
         domain.schedule_ordered(
+            GFP_KERNEL,
             move |_| {
                 g.wait();
                 (d, guard)
             },
             |both, _| drop(both),
-            GFP_KERNEL,
         )?;
         for _ in 0..3 {
             let d = done.clone();
-            domain.schedule_ordered(|_| (), move |(), _| d.add(1), GFP_KERNEL)?;
+            domain.schedule_ordered(GFP_KERNEL, |_| (), move |(), _| d.add(1))?;
         }
         drop(domain);
         gate.open();

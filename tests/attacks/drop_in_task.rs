@@ -22,18 +22,15 @@ fn attack() -> Result {
 
         let (d, g, r, s) = (domain.clone(), gate.clone(), ran.clone(), shut.clone());
         let guard = dropped.dropped();
-        domain.schedule(
-            move |context| {
-                g.wait();
-                drop(d);
-                if context.synchronize() == Err(ESHUTDOWN) {
-                    s.add(1);
-                }
-                drop(guard);
-                r.add(1);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |context| {
+            g.wait();
+            drop(d);
+            if context.synchronize() == Err(ESHUTDOWN) {
+                s.add(1);
+            }
+            drop(guard);
+            r.add(1);
+        })?;
         drop(domain);
         gate.open();
         check!(eventually(|| ran.get() == 1));

@@ -21,7 +21,7 @@ fn multiply(domain: &Arc<OwnedDomain>, ran: &Count, refused: &Count) {
             r.add(1);
             multiply(&d, &r, &e);
         };
-        match domain.schedule(task, GFP_KERNEL) {
+        match domain.schedule(GFP_KERNEL, task) {
             Ok(_) => (),
             Err(refusal) if refusal.error == EAGAIN || refusal.error == ESHUTDOWN => refused.add(1),
             Err(_) => refused.add(1 << 32),
@@ -37,7 +37,7 @@ fn attack() -> Result {
     multiply(&domain, &ran, &refused);
     check!(eventually(|| refused.get() > 300 && ran.get() > 600));
     domain.close();
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
 
     let stats = domain.stats();
     check_eq!((stats.submitted, stats.finished), (ran.get(), ran.get()));

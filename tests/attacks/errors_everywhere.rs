@@ -23,26 +23,23 @@ fn attack() -> Result {
         let mut first = None;
         for i in 0..20 {
             let g = gate.clone();
-            let cookie = domain.schedule_fallible(
-                move |context| {
-                    g.wait();
-                    context.report(EINVAL);
-                    context.report(ENOMEM);
-                    if i % 2 == 0 {
-                        Ok(())
-                    } else {
-                        Err(EIO)
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            let cookie = domain.schedule(GFP_KERNEL, move |context| {
+                g.wait();
+                context.report(EINVAL);
+                context.report(ENOMEM);
+                if i % 2 == 0 {
+                    Ok(())
+                } else {
+                    Err(EIO)
+                }
+            })?;
             first = first.or(Some(cookie));
         }
         gate.open();
         if round % 2 == 0 {
             check_eq!(domain.synchronize_result(), Err(EINVAL));
         } else {
-            domain.synchronize_full()?;
+            domain.synchronize(..)?;
             check_eq!(domain.take_error(), first.map(|first| (first, EINVAL)));
         }
         check_eq!(
@@ -53,10 +50,10 @@ fn attack() -> Result {
 
     // Not by what has not run.
     let token = domain.begin(GFP_KERNEL)?;
-    let cookie = domain.schedule_ordered(|_| (), |(), context| context.report(EIO), GFP_KERNEL)?;
+    let cookie = domain.schedule_ordered(GFP_KERNEL, |_| (), |(), context| context.report(EIO))?;
     domain.cancel(cookie);
     token.finish();
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     let seen = domain.take_error();
     check!(seen.is_none() || seen == Some((cookie, EIO)));
     Ok(())

@@ -23,28 +23,28 @@ fn attack() -> Result {
     };
 
     domain.set_limit(0);
-    check!(matches!(domain.schedule(task(), GFP_KERNEL), Err(e) if e.error == EAGAIN));
+    check!(matches!(domain.schedule(GFP_KERNEL, task()), Err(e) if e.error == EAGAIN));
     check_eq!(domain.begin(GFP_KERNEL).err(), Some(EAGAIN));
-    check!(matches!(domain.spawn(async {}, GFP_KERNEL), Err(e) if e.error == EAGAIN));
+    check!(matches!(domain.spawn(GFP_KERNEL, async {}), Err(e) if e.error == EAGAIN));
     let batch = KVec::from_elem(|_: &TaskContext<'_>| (), 3, GFP_KERNEL)?;
-    check!(matches!(domain.schedule_batch(batch, GFP_KERNEL), Err(e) if e.error == EAGAIN));
+    check!(matches!(domain.schedule_batch(GFP_KERNEL, batch), Err(e) if e.error == EAGAIN));
     check_eq!(
-        domain.scope(|scope| scope.schedule(|_| (), GFP_KERNEL).is_ok()),
+        domain.scope(|scope| scope.schedule(GFP_KERNEL, |_| ()).is_ok()),
         false
     );
 
     domain.set_limit(usize::MAX);
     for _ in 0..100 {
-        domain.schedule(task(), GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, task())?;
     }
     let token = domain.begin(GFP_KERNEL)?;
     // Below what there is.
     domain.set_limit(1);
-    check!(matches!(domain.schedule(task(), GFP_KERNEL), Err(e) if e.error == EAGAIN));
+    check!(matches!(domain.schedule(GFP_KERNEL, task()), Err(e) if e.error == EAGAIN));
     token.finish();
-    domain.synchronize_full()?;
-    domain.schedule(task(), GFP_KERNEL)?;
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
+    domain.schedule(GFP_KERNEL, task())?;
+    domain.synchronize(..)?;
     check_eq!((ran.get(), domain.stats().finished), (101, 102));
     Ok(())
 }

@@ -58,12 +58,11 @@ fn attack() -> Result {
             tasks.scope(|scope| -> Result {
                 let (c, t, w, e) = (&mut counted, &mut taken, &mut woken, &mut event);
                 let (counter, ring, table) = (&counter, &ring, &table);
-                scope.schedule(move |_| *c = counter.wait_for(next, mode), GFP_KERNEL)?;
-                scope.schedule(move |_| *t = ring.wait_min(e, 1, limit, mode), GFP_KERNEL)?;
-                scope.schedule(
-                    move |_| *w = table.wait_event(limit as u64, mode, || false),
-                    GFP_KERNEL,
-                )?;
+                scope.schedule(GFP_KERNEL, move |_| *c = counter.wait_for(next, mode))?;
+                scope.schedule(GFP_KERNEL, move |_| *t = ring.wait_min(e, 1, limit, mode))?;
+                scope.schedule(GFP_KERNEL, move |_| {
+                    *w = table.wait_event(limit as u64, mode, || false)
+                })?;
                 pause(5);
                 counter.advance(1);
                 ring.post(next)?;
@@ -72,7 +71,7 @@ fn attack() -> Result {
             })?;
             check_eq!((counted, taken, woken), (Ok(()), Ok(1), Ok(())));
             check_eq!(event[0], next);
-            tasks.synchronize_full_with(mode)?;
+            tasks.synchronize_with(mode, ..)?;
         }
     }
     Ok(())

@@ -23,26 +23,23 @@ fn attack() -> Result {
         let domain = domain!("left_behind" exclusive);
 
         for ms in 0..20 {
-            domain.schedule(move |_| pause(ms), GFP_KERNEL)?;
-            domain.schedule_ordered(|_| (), move |(), _| pause(ms / 8), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, move |_| pause(ms))?;
+            domain.schedule_ordered(GFP_KERNEL, |_| (), move |(), _| pause(ms / 8))?;
         }
         let d = domain.clone();
         domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |_| {
                 pause(5);
-                let _ = d.schedule(|_| pause(20), GFP_KERNEL);
+                let _ = d.schedule(GFP_KERNEL, |_| pause(20));
                 Poll::Ready(())
             }),
-            GFP_KERNEL,
         )?;
         let token = domain.begin(GFP_KERNEL)?;
-        domain.schedule(
-            move |_| {
-                pause(20);
-                drop(token);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_| {
+            pause(20);
+            drop(token);
+        })?;
         forget(domain);
     }
     Ok(())

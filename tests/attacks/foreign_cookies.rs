@@ -18,30 +18,32 @@ fn attack() -> Result {
     let (one, other) = (domain!("one"), domain!("other"));
     let gone = {
         let gone = new_async_domain!("gone", GFP_KERNEL)?;
-        gone.schedule(|_| (), GFP_KERNEL)?
+        gone.schedule(GFP_KERNEL, |_| ())?
     };
 
     let token = one.begin(GFP_KERNEL)?;
     let later = other.begin(GFP_KERNEL)?;
     check!(gone < token.cookie() && token.cookie() < later.cookie());
-    one.synchronize_cookie(gone.next())?;
-    one.synchronize_cookie(token.cookie())?;
+    one.synchronize(..=gone)?;
+    one.synchronize(..token.cookie())?;
     check_eq!(
-        one.synchronize_cookie_with(later.cookie(), moment()),
+        one.synchronize_with(moment(), ..later.cookie()),
         Err(ETIMEDOUT)
     );
-    check!(!one.cancel(later.cookie()) && !other.cancel(token.cookie()) && !one.cancel(gone));
+    check_eq!(one.cancel(later.cookie()), Cancelled::NotFound);
+    check_eq!(other.cancel(token.cookie()), Cancelled::NotFound);
+    check_eq!(one.cancel(gone), Cancelled::NotFound);
 
     let mut future = Cookie::now();
     for _ in 0..100 {
         future = future.next();
-        let wait = one.synchronize_cookie_with(future, moment());
+        let wait = one.synchronize_with(moment(), ..future);
         // Others get cookies, too.
         check!(wait == Err(EINVAL) || Cookie::now() >= future);
-        check!(!one.cancel(future));
+        check_eq!(one.cancel(future), Cancelled::NotFound);
     }
     token.finish();
-    one.synchronize_cookie(later.cookie())?;
+    one.synchronize(..later.cookie())?;
     later.finish();
     check_eq!(one.stats().wakeups, 0);
     Ok(())

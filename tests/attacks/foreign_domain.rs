@@ -65,18 +65,15 @@ fn as_it_must_be(domain: &AsyncDomain, token: Token) -> Result {
         let borrowed = &mut borrowed;
         // From now on it is the scope alone that holds the maker.
         token.finish();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         for _ in 0..100 {
             pause(5);
             check!(domain.begin(GFP_KERNEL).is_ok());
         }
-        scope.schedule(
-            move |_| {
-                pause(200);
-                *borrowed = 17;
-            },
-            GFP_KERNEL,
-        )?;
+        scope.schedule(GFP_KERNEL, move |_| {
+            pause(200);
+            *borrowed = 17;
+        })?;
         Ok(())
     })?;
     check_eq!(borrowed, 17);
@@ -96,12 +93,12 @@ fn attack() -> Result {
 
     check!(eventually(|| domain.begin(GFP_KERNEL).is_err()));
     check_eq!(domain.begin(GFP_KERNEL).err(), Some(ESHUTDOWN));
-    check!(matches!(domain.schedule(|_| (), GFP_KERNEL), Err(e) if e.error == ESHUTDOWN));
+    check!(matches!(domain.schedule(GFP_KERNEL, |_| ()), Err(e) if e.error == ESHUTDOWN));
     check_eq!(
-        domain.scope(|scope| scope.schedule(|_| (), GFP_KERNEL).is_ok()),
+        domain.scope(|scope| scope.schedule(GFP_KERNEL, |_| ()).is_ok()),
         false
     );
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     async_domain::synchronize_all()?;
     check_eq!(domain.lowest_in_progress(), None);
     drop(driver);

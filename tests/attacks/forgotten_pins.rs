@@ -34,15 +34,18 @@ fn attack() -> Result {
         let token = domain.begin(GFP_KERNEL)?;
         let done = token.cookie().next();
         let mut wait = KBox::new(MaybeUninit::uninit(), GFP_KERNEL)?;
-        let polled =
-            Pin::new(MaybeUninit::write(&mut wait, domain.wait(done, GFP_KERNEL))).poll(&mut cx);
+        let polled = Pin::new(MaybeUninit::write(
+            &mut wait,
+            domain.synchronize_async(GFP_KERNEL, ..done),
+        ))
+        .poll(&mut cx);
         check!(polled.is_pending());
         drop(wait);
         // The entry that stays is called now.
         token.finish();
-        domain.synchronize_cookie(done)?;
+        domain.synchronize(..done)?;
     }
     async_domain::synchronize_all()?;
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     Ok(())
 }

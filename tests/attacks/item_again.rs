@@ -83,17 +83,17 @@ fn attack() -> Result {
     }
     // The other header is another task.
     other.submit::<_, 7>(item.clone())?;
-    other.synchronize_full()?;
+    other.synchronize(..)?;
     check_eq!(item.ran.get(), 1 << 16);
     drop(token.into_item());
 
     one.submit::<_, 0>(item.clone())?;
     blocker.finish();
     item.gate.open();
-    one.synchronize_full()?;
-    other.synchronize_full()?;
+    one.synchronize(..)?;
+    other.synchronize(..)?;
     check!(eventually(|| item.ran.get() & 0xffff >= 10));
-    other.synchronize_full()?;
+    other.synchronize(..)?;
     check_eq!(item.ran.get() & 0xffff, item.accepted.get() + 1);
     drop(domain!("last").begin_item::<_, 0>(item.clone())?);
     Ok(())

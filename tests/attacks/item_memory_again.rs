@@ -51,7 +51,7 @@ fn wait_for_one_at(address: usize, stranger: &AsyncDomain) -> Result {
         let new = item(None)?;
         if core::ptr::from_ref(&*new).addr() == address {
             let cookie = stranger.on_node(0)?.submit(new).map_err(|e| e.error)?;
-            return stranger.synchronize_cookie_with(cookie.next(), patience());
+            return stranger.synchronize_with(patience(), ..=cookie);
         }
         others.push(new, GFP_KERNEL)?;
     }
@@ -79,7 +79,7 @@ fn attack() -> Result {
     for _ in 0..20 {
         let item = item(Some((stranger.clone(), waited.clone())))?;
         domain.on_node(0)?.submit(item).map_err(|e| e.error)?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
     }
     check_eq!(waited.get(), 20);
     Ok(())

@@ -46,17 +46,14 @@ fn attack() -> Result {
     for round in 0..2000 {
         let token = requests.begin_item(request.clone())?;
         let answered = token.cookie().next();
-        answers.schedule(
-            move |_| match round % 3 {
-                0 => token.finish(),
-                1 => drop(token),
-                _ => drop(token.into_item()),
-            },
-            GFP_KERNEL,
-        )?;
-        requests.synchronize_cookie(answered)?;
+        answers.schedule(GFP_KERNEL, move |_| match round % 3 {
+            0 => token.finish(),
+            1 => drop(token),
+            _ => drop(token.into_item()),
+        })?;
+        requests.synchronize(..answered)?;
     }
-    answers.synchronize_full()?;
+    answers.synchronize(..)?;
     check_eq!(requests.stats().finished, 2000);
     Ok(())
 }

@@ -42,6 +42,7 @@ fn attack() -> Result {
         let (k, guard) = (kept.clone(), dropped.dropped());
         let mut polls = 0;
         domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |cx| {
                 let _guard = &guard;
                 polls += 1;
@@ -56,10 +57,9 @@ fn attack() -> Result {
                     Poll::Pending
                 }
             }),
-            GFP_KERNEL,
         )?;
         if round % 2 == 0 {
-            domain.synchronize_full()?;
+            domain.synchronize(..)?;
         } else {
             domain.cancel_all();
         }

@@ -17,17 +17,14 @@ attack!("late_scope_tasks");
 
 fn chain<'scope>(scope: &'scope Scope<'scope, '_>, left: u64, sum: &'scope Atomic<u64>) -> Result {
     if left > 0 {
-        scope.schedule(
-            move |context| {
-                let own = context.cookie();
-                if left % 16 == 0 {
-                    pause(1);
-                }
-                sum.add((own < Cookie::now()).into(), Relaxed);
-                let _ = chain(scope, left - 1, sum);
-            },
-            GFP_KERNEL,
-        )?;
+        scope.schedule(GFP_KERNEL, move |context| {
+            let own = context.cookie();
+            if left % 16 == 0 {
+                pause(1);
+            }
+            sum.add((own < Cookie::now()).into(), Relaxed);
+            let _ = chain(scope, left - 1, sum);
+        })?;
     }
     Ok(())
 }
@@ -40,7 +37,7 @@ fn attack() -> Result {
         domain.scope(|scope| {
             // Through a scope of another domain, too.
             other.scope(|inner| -> Result {
-                inner.schedule(|_| _ = chain(scope, 100, &sum), GFP_KERNEL)?;
+                inner.schedule(GFP_KERNEL, |_| _ = chain(scope, 100, &sum))?;
                 chain(scope, 100, &sum)
             })
         })?;

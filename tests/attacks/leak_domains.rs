@@ -23,25 +23,22 @@ fn attack() -> Result {
     for _ in 0..20 {
         let leaked = ManuallyDrop::new(new_async_domain!("leaked", GFP_KERNEL)?);
         let (r, guard) = (ran.clone(), ran.dropped());
-        leaked.schedule(
-            move |_| {
-                r.add(1);
-                drop(guard);
-            },
-            GFP_KERNEL,
-        )?;
+        leaked.schedule(GFP_KERNEL, move |_| {
+            r.add(1);
+            drop(guard);
+        })?;
         forget(new_async_domain!("idle", GFP_KERNEL)?);
 
         let r = ran.clone();
-        forget(domain.schedule_with_handle(move |_| r.dropped(), GFP_KERNEL)?);
-        forget(domain.wait(Cookie::now(), GFP_KERNEL));
+        forget(domain.schedule_with_handle(GFP_KERNEL, move |_| r.dropped())?);
+        forget(domain.synchronize_async(GFP_KERNEL, ..Cookie::now()));
     }
     let refused = KBox::new(new_async_domain!("closed", GFP_KERNEL)?, GFP_KERNEL)?;
     let refused = KBox::leak(refused);
     refused.close();
-    forget(refused.schedule(|_| (), GFP_KERNEL));
+    forget(refused.schedule(GFP_KERNEL, |_| ()));
 
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     async_domain::synchronize_all()?;
     check_eq!(ran.get(), 40);
     check_eq!(domain.stats().finished, 20);

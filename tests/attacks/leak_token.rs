@@ -25,25 +25,22 @@ fn attack() -> Result {
     let domain = domain!("innocent");
     let ran = Count::new()?;
 
-    let before = leaky.schedule(|_| (), GFP_KERNEL)?;
+    let before = leaky.schedule(GFP_KERNEL, |_| ())?;
     let token = leaky.begin(GFP_KERNEL)?;
     let cookie = token.cookie();
     forget(token);
     let r = ran.clone();
-    leaky.schedule(move |_| r.add(1), GFP_KERNEL)?;
+    leaky.schedule(GFP_KERNEL, move |_| r.add(1))?;
     let r = ran.clone();
-    domain.schedule(move |_| r.add(1), GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, move |_| r.add(1))?;
 
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     synchronize_all()?;
-    leaky.synchronize_cookie(before.next())?;
-    check_eq!(
-        leaky.synchronize_cookie_with(cookie.next(), moment()),
-        Err(ETIMEDOUT)
-    );
-    check_eq!(leaky.synchronize_full_with(moment()), Err(ETIMEDOUT));
+    leaky.synchronize(..=before)?;
+    check_eq!(leaky.synchronize_with(moment(), ..=cookie), Err(ETIMEDOUT));
+    check_eq!(leaky.synchronize_with(moment(), ..), Err(ETIMEDOUT));
     check!(eventually(|| ran.get() == 2));
-    check!(!leaky.cancel(cookie));
+    check_eq!(leaky.cancel(cookie), Cancelled::AskedToStop);
     check_eq!(leaky.lowest_in_progress(), Some(cookie));
     Ok(())
 }

@@ -47,21 +47,18 @@ fn attack() -> Result {
 
     for i in 0..16 {
         let (l, e, w) = (liars.clone(), ended.clone(), woken.clone());
-        tasks.schedule(
-            move |_| {
-                for j in 0..4 {
-                    let key = Liar(i * 4 + j);
-                    let ret = if i % 2 == 0 {
-                        l.wait_event(key, moment(), || false)
-                    } else {
-                        l.wait_event_exclusive(key, moment(), || false)
-                    };
-                    e.add(1);
-                    w.add(ret.is_ok().into());
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        tasks.schedule(GFP_KERNEL, move |_| {
+            for j in 0..4 {
+                let key = Liar(i * 4 + j);
+                let ret = if i % 2 == 0 {
+                    l.wait_event(key, moment(), || false)
+                } else {
+                    l.wait_event_exclusive(key, moment(), || false)
+                };
+                e.add(1);
+                w.add(ret.is_ok().into());
+            }
+        })?;
     }
     let mut granted = 0;
     while ended.get() < 64 {
@@ -74,7 +71,7 @@ fn attack() -> Result {
         granted += one.shared + one.exclusive + all.shared + all.exclusive;
         pause(1);
     }
-    tasks.synchronize_full()?;
+    tasks.synchronize(..)?;
     // Each was woken once for each grant, but for those of wake_up_nr(0).
     check!(woken.get() >= granted && woken.get() <= 64);
     check_eq!(liars.counts().wakeups, woken.get());

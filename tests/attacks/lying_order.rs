@@ -98,19 +98,16 @@ fn attack() -> Result {
 
     for i in 0..16 {
         let (s, e, w) = (shared.clone(), ended.clone(), woken.clone());
-        tasks.schedule(
-            move |_| {
-                for _ in 0..4 {
-                    match s.queue.wait_granted(moment(), |_| Ok(Some(Liar(i)))) {
-                        Ok(Some(_)) => w.add(1),
-                        Err(e) if e == ETIMEDOUT => (),
-                        _ => w.add(1 << 32),
-                    }
-                    e.add(1);
+        tasks.schedule(GFP_KERNEL, move |_| {
+            for _ in 0..4 {
+                match s.queue.wait_granted(moment(), |_| Ok(Some(Liar(i)))) {
+                    Ok(Some(_)) => w.add(1),
+                    Err(e) if e == ETIMEDOUT => (),
+                    _ => w.add(1 << 32),
                 }
-            },
-            GFP_KERNEL,
-        )?;
+                e.add(1);
+            }
+        })?;
     }
     let mut granted = 0;
     while ended.get() < 64 {
@@ -120,7 +117,7 @@ fn attack() -> Result {
         });
         pause(1);
     }
-    tasks.synchronize_full()?;
+    tasks.synchronize(..)?;
     check_eq!(woken.get(), granted);
     check!(!shared.queue.with(|data| data.has_waiters()));
     Ok(())

@@ -28,15 +28,15 @@ fn attack() -> Result {
     // The tasks of the first ones sleep, and those of the others find no worker that is free.
     for domain in domains.iter().take(64) {
         let g = gate.clone();
-        domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, move |_| g.wait())?;
     }
     for (i, domain) in domains.iter().enumerate() {
         let r = ran.clone();
         tokens.push(domain.begin(GFP_KERNEL)?, GFP_KERNEL)?;
         if i % 2 == 0 {
-            domain.schedule(move |_| r.add(1), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, move |_| r.add(1))?;
         } else {
-            domain.schedule_ordered(|_| (), move |(), _| r.add(1), GFP_KERNEL)?;
+            domain.schedule_ordered(GFP_KERNEL, |_| (), move |(), _| r.add(1))?;
         }
     }
     check!(eventually(|| ran.get() >= DOMAINS as u64 / 2));

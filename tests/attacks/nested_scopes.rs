@@ -22,13 +22,10 @@ fn nest(domain: &AsyncDomain, depth: u64, sum: &mut u64) -> Result {
     let begun = Gate::new()?;
     domain.scope(|scope| -> Result {
         let (b, r, g) = (&mut below, &mut result, begun.clone());
-        scope.schedule(
-            move |_| {
-                g.open();
-                *r = nest(domain, depth - 1, b);
-            },
-            GFP_KERNEL,
-        )?;
+        scope.schedule(GFP_KERNEL, move |_| {
+            g.open();
+            *r = nest(domain, depth - 1, b);
+        })?;
         // On a stack of its own.
         begun.wait();
         Ok(())

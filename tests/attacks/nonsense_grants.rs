@@ -65,23 +65,20 @@ fn attack() -> Result {
 
     for id in 1..=30 {
         let (s, e, o) = (shared.clone(), ended.clone(), own.clone());
-        tasks.schedule(
-            move |_| {
-                let waiter = Greedy { id, got: [0; 8] };
-                if let Ok(Some(waiter)) = s.queue.wait_granted(patience(), |_| Ok(Some(waiter))) {
-                    o.add((waiter.got == [id; 8]).into());
-                }
-                e.add(1);
-            },
-            GFP_KERNEL,
-        )?;
+        tasks.schedule(GFP_KERNEL, move |_| {
+            let waiter = Greedy { id, got: [0; 8] };
+            if let Ok(Some(waiter)) = s.queue.wait_granted(patience(), |_| Ok(Some(waiter))) {
+                o.add((waiter.got == [id; 8]).into());
+            }
+            e.add(1);
+        })?;
     }
     let mut granted = 0;
     while ended.get() < 30 {
         granted += shared.queue.with(|data| data.wake_by_data());
         pause(1);
     }
-    tasks.synchronize_full()?;
+    tasks.synchronize(..)?;
     check_eq!((granted, own.get()), (30, 30));
     Ok(())
 }

@@ -25,12 +25,12 @@ fn attack() -> Result {
         let r = ran.clone();
         let task = move |context: &TaskContext<'_>| r.add(context.synchronize().is_ok().into());
         if i % 2 == 0 {
-            domain.schedule(task, GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, task)?;
         } else {
-            domain.on_node(0)?.schedule(task, GFP_KERNEL)?;
+            domain.on_node(0)?.schedule(GFP_KERNEL, task)?;
         }
     }
-    domain.synchronize_full_with(patience())?;
+    domain.synchronize_with(patience(), ..)?;
     check_eq!((ran.get(), domain.stats().finished), (200, 200));
     Ok(())
 }

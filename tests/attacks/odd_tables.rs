@@ -42,18 +42,15 @@ fn attack() -> Result {
     let woken = Count::new()?;
     for i in 0..8 {
         let (m, w) = (mine.clone(), woken.clone());
-        tasks.schedule(
-            move |_| {
-                let key = Address::of(&*m).index(i);
-                w.add(
-                    shared()
-                        .wait_event(key, patience(), || false)
-                        .is_ok()
-                        .into(),
-                );
-            },
-            GFP_KERNEL,
-        )?;
+        tasks.schedule(GFP_KERNEL, move |_| {
+            let key = Address::of(&*m).index(i);
+            w.add(
+                shared()
+                    .wait_event(key, patience(), || false)
+                    .is_ok()
+                    .into(),
+            );
+        })?;
     }
     // The same address by other types, other numbers, and things of no size.
     for i in 8..64 {
@@ -79,7 +76,7 @@ fn attack() -> Result {
         let key = Address::of(&*mine).index(i);
         check!(eventually(|| shared().wake_up(key, || ()).shared == 1));
     }
-    tasks.synchronize_full()?;
+    tasks.synchronize(..)?;
     check_eq!(woken.get(), 8);
     Ok(())
 }

@@ -28,7 +28,7 @@ fn attack() -> Result {
     let mut cx = task::Context::from_waker(noop);
 
     // Ready, and ready again.
-    let mut wait = pin!(domain.wait(Cookie::now(), GFP_KERNEL));
+    let mut wait = pin!(domain.synchronize_async(GFP_KERNEL, ..Cookie::now()));
     for _ in 0..3 {
         check_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
     }
@@ -36,34 +36,31 @@ fn attack() -> Result {
     for round in 0..50 {
         let token = domain.begin(GFP_KERNEL)?;
         let done = token.cookie().next();
-        let mut wait = KBox::pin(domain.wait(done, GFP_KERNEL), GFP_KERNEL)?;
-        let dropped = domain.wait(done, GFP_KERNEL);
+        let mut wait = KBox::pin(domain.synchronize_async(GFP_KERNEL, ..done), GFP_KERNEL)?;
+        let dropped = domain.synchronize_async(GFP_KERNEL, ..done);
         check_eq!(wait.as_mut().poll(&mut cx), Poll::Pending);
         {
             let mut dropped = pin!(dropped);
             check_eq!(dropped.as_mut().poll(&mut cx), Poll::Pending);
             if round % 2 == 0 {
                 // In place, and never polled again.
-                dropped.set(domain.wait(done, GFP_KERNEL));
+                dropped.set(domain.synchronize_async(GFP_KERNEL, ..done));
             }
         }
         // Another thread polls it with another waker, and drops it as it is woken.
         tasks.scope(|scope| -> Result {
             let wait = &mut wait;
-            scope.schedule(
-                move |_| {
-                    let waker = Waker::noop().clone();
-                    let mut cx = task::Context::from_waker(&waker);
-                    for _ in 0..10 {
-                        let _ = wait.as_mut().poll(&mut cx);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            scope.schedule(GFP_KERNEL, move |_| {
+                let waker = Waker::noop().clone();
+                let mut cx = task::Context::from_waker(&waker);
+                for _ in 0..10 {
+                    let _ = wait.as_mut().poll(&mut cx);
+                }
+            })?;
             if round % 3 == 0 {
                 token.finish();
             } else {
-                scope.schedule(move |_| token.finish(), GFP_KERNEL)?;
+                scope.schedule(GFP_KERNEL, move |_| token.finish())?;
             }
             Ok(())
         })?;
@@ -72,21 +69,18 @@ fn attack() -> Result {
             _ => check_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(Ok(()))),
         }
     }
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     check!(domain.stats().finished == 50);
 
     // For itself.
     let d = domain.clone();
     let result = Count::new()?;
     let r = result.clone();
-    domain.spawn(
-        async move {
-            let own = d.wait(Cookie::now(), GFP_KERNEL).await;
-            r.add(if own == Err(EDEADLK) { 1 } else { 1 << 32 });
-        },
-        GFP_KERNEL,
-    )?;
-    domain.synchronize_full()?;
+    domain.spawn(GFP_KERNEL, async move {
+        let own = d.synchronize_async(GFP_KERNEL, ..Cookie::now()).await;
+        r.add(if own == Err(EDEADLK) { 1 } else { 1 << 32 });
+    })?;
+    domain.synchronize(..)?;
     check_eq!(result.get(), 1);
     Ok(())
 }

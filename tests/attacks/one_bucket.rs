@@ -38,30 +38,27 @@ fn attack() -> Result {
     tasks.scope(|scope| -> Result {
         for task in 0..6 {
             let (table, locks, changes, torn) = (&table, &locks, &changes, &torn);
-            scope.schedule(
-                move |_| {
-                    for i in 0..100 {
-                        let which = (i * 7 + task) % LOCKS;
-                        let (taken, inside) = &locks[which];
-                        let key = Colliding(which);
-                        let got = table
-                            .wait_event_exclusive(key, patience(), || !taken.xchg(true, Relaxed));
-                        let others = inside.fetch_add(1, Relaxed);
-                        torn.add((got.is_err() || others != 0).into(), Relaxed);
-                        if i % 16 == 0 {
-                            pause(1);
-                        }
-                        changes.add(1, Relaxed);
-                        inside.fetch_add(-1, Relaxed);
-                        table.with(key, |bucket| {
-                            if bucket.wake_up().exclusive == 0 {
-                                taken.store(false, Relaxed);
-                            }
-                        });
+            scope.schedule(GFP_KERNEL, move |_| {
+                for i in 0..100 {
+                    let which = (i * 7 + task) % LOCKS;
+                    let (taken, inside) = &locks[which];
+                    let key = Colliding(which);
+                    let got =
+                        table.wait_event_exclusive(key, patience(), || !taken.xchg(true, Relaxed));
+                    let others = inside.fetch_add(1, Relaxed);
+                    torn.add((got.is_err() || others != 0).into(), Relaxed);
+                    if i % 16 == 0 {
+                        pause(1);
                     }
-                },
-                GFP_KERNEL,
-            )?;
+                    changes.add(1, Relaxed);
+                    inside.fetch_add(-1, Relaxed);
+                    table.with(key, |bucket| {
+                        if bucket.wake_up().exclusive == 0 {
+                            taken.store(false, Relaxed);
+                        }
+                    });
+                }
+            })?;
         }
         Ok(())
     })?;

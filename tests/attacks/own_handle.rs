@@ -39,33 +39,27 @@ fn attack() -> Result {
     let gate = Gate::new()?;
 
     let (s, g) = (shared.clone(), gate.clone());
-    *shared.handle.lock() = Some(domain.schedule_with_handle(
-        move |_| {
-            g.wait();
-            let own = s.handle.lock().take();
-            let Some(mut own) = own else { return 0 };
-            if own.join_with(moment()) == Err(ETIMEDOUT) {
-                s.answer.add(1);
-            }
-            *s.handle.lock() = Some(own);
-            17
-        },
-        GFP_KERNEL,
-    )?);
+    *shared.handle.lock() = Some(domain.schedule_with_handle(GFP_KERNEL, move |_| {
+        g.wait();
+        let own = s.handle.lock().take();
+        let Some(mut own) = own else { return 0 };
+        if own.join_with(moment()) == Err(ETIMEDOUT) {
+            s.answer.add(1);
+        }
+        *s.handle.lock() = Some(own);
+        17
+    })?);
     gate.open();
-    domain.synchronize_full()?;
+    domain.synchronize(..)?;
     let mut handle = shared.handle.lock().take().ok_or(EIO)?;
     check_eq!(shared.answer.get(), 1);
 
     let d = domain.clone();
-    let elsewhere = domain.schedule_with_handle(
-        move |_| {
-            d.close();
-            let first = handle.join_with(moment());
-            (first, handle.join_with(moment()), handle)
-        },
-        GFP_KERNEL,
-    )?;
+    let elsewhere = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+        d.close();
+        let first = handle.join_with(moment());
+        (first, handle.join_with(moment()), handle)
+    })?;
     drop(domain);
     let (first, second, handle) = elsewhere.join()?;
     check_eq!((first, second), (Ok(17), Err(ENODATA)));

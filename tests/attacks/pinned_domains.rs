@@ -21,21 +21,18 @@ fn attack() -> Result {
 
     for _ in 0..3 {
         let (f, o) = (failed.clone(), over.clone());
-        waiters.schedule(
-            move |_| {
-                while o.get() == 0 {
-                    f.add(synchronize_all().is_err().into());
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        waiters.schedule(GFP_KERNEL, move |_| {
+            while o.get() == 0 {
+                f.add(synchronize_all().is_err().into());
+            }
+        })?;
     }
     for round in 0..300 {
         let domain = new_async_domain!("pinned", GFP_KERNEL)?;
         let r = ran.clone();
-        domain.schedule(move |_| r.add(1), GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, move |_| r.add(1))?;
         match round % 3 {
-            0 => domain.synchronize_full()?,
+            0 => domain.synchronize(..)?,
             1 => domain.close(),
             _ => (),
         }
@@ -44,7 +41,7 @@ fn attack() -> Result {
         }
     }
     over.add(1);
-    waiters.synchronize_full_with(patience())?;
+    waiters.synchronize_with(patience(), ..)?;
     check!(eventually(|| ran.get() == 300));
     check_eq!(failed.get(), 0);
     Ok(())

@@ -24,30 +24,27 @@ fn attack() -> Result {
 
     for _ in 0..PLACES {
         let (r, g) = (running.clone(), gate.clone());
-        strangers.schedule(
-            move |_| {
-                r.add(1);
-                g.wait();
-            },
-            GFP_KERNEL,
-        )?;
+        strangers.schedule(GFP_KERNEL, move |_| {
+            r.add(1);
+            g.wait();
+        })?;
     }
     check!(eventually(|| running.get() == PLACES));
 
     let domain = domain!("waiters");
-    domain.schedule(|_| (), GFP_KERNEL)?;
-    domain.schedule(|_| (), GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, |_| ())?;
+    domain.schedule(GFP_KERNEL, |_| ())?;
     for i in 0..2 * PLACES {
         let w = waited.clone();
         let wait = move |context: &TaskContext<'_>| w.add(context.synchronize().is_ok().into());
         if i % 3 == 0 {
-            domain.schedule(wait, GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, wait)?;
         } else {
-            domain.on_node(0)?.schedule(wait, GFP_KERNEL)?;
+            domain.on_node(0)?.schedule(GFP_KERNEL, wait)?;
         }
     }
     gate.open();
-    domain.synchronize_full_with(patience())?;
+    domain.synchronize_with(patience(), ..)?;
     check_eq!(waited.get(), 2 * PLACES);
     Ok(())
 }

@@ -16,23 +16,20 @@ attack!("recursive_run");
 
 fn recurse(domain: &Arc<OwnedDomain>, depth: u64, above: Cookie, ran: &Count) -> Result {
     let (d, r) = (domain.clone(), ran.clone());
-    domain.schedule_or_run(
-        move |context| {
-            // It waits neither for itself nor for what is around it.
-            let itself = d.synchronize_cookie(context.cookie().next());
-            let all = d.synchronize_full();
-            let around = context.synchronize();
-            if itself == Err(EDEADLK)
-                && all == Err(EDEADLK)
-                && around == Err(EDEADLK)
-                && above < context.cookie()
-                && (depth == 0 || recurse(&d, depth - 1, context.cookie(), &r).is_ok())
-            {
-                r.add(1);
-            }
-        },
-        GFP_KERNEL,
-    )?;
+    domain.schedule_or_run(GFP_KERNEL, move |context| {
+        // It waits neither for itself nor for what is around it.
+        let itself = d.synchronize(..=context.cookie());
+        let all = d.synchronize(..);
+        let around = context.synchronize();
+        if itself == Err(EDEADLK)
+            && all == Err(EDEADLK)
+            && around == Err(EDEADLK)
+            && above < context.cookie()
+            && (depth == 0 || recurse(&d, depth - 1, context.cookie(), &r).is_ok())
+        {
+            r.add(1);
+        }
+    })?;
     Ok(())
 }
 
@@ -45,10 +42,9 @@ fn attack() -> Result {
         let d = domain.clone();
         let r = ran.clone();
         // A task around all, so that each has something to wait for.
-        domain.schedule_or_run(
-            move |context| _ = recurse(&d, 7, context.cookie(), &r),
-            GFP_KERNEL,
-        )?;
+        domain.schedule_or_run(GFP_KERNEL, move |context| {
+            _ = recurse(&d, 7, context.cookie(), &r)
+        })?;
         check_eq!(ran.get(), 8 * round);
     }
     check_eq!(domain.stats().finished, 9 * 20);

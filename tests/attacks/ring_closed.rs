@@ -25,33 +25,27 @@ fn attack() -> Result {
         tasks.scope(|scope| -> Result {
             for i in 0..4u64 {
                 let (ring, posted, taken, odd) = (&ring, &posted, &taken, &odd);
-                scope.schedule(
-                    move |_| {
-                        for n in 1.. {
-                            match ring.post_all(&[n, n]) {
-                                Ok(_) => posted.add(2 * n, Relaxed),
-                                Err(e) if e == ESHUTDOWN => break,
-                                Err(e) if e == ENOBUFS => pause(1),
-                                Err(_) => odd.add(1, Relaxed),
-                            }
+                scope.schedule(GFP_KERNEL, move |_| {
+                    for n in 1.. {
+                        match ring.post_all(&[n, n]) {
+                            Ok(_) => posted.add(2 * n, Relaxed),
+                            Err(e) if e == ESHUTDOWN => break,
+                            Err(e) if e == ENOBUFS => pause(1),
+                            Err(_) => odd.add(1, Relaxed),
                         }
-                    },
-                    GFP_KERNEL,
-                )?;
-                scope.schedule(
-                    move |_| {
-                        let mut events = [0; 8];
-                        loop {
-                            let min = 1 + i as usize * 2;
-                            match ring.wait(&mut events, min, patience()) {
-                                Ok(nr) => taken.add(events[..nr].iter().sum::<u64>(), Relaxed),
-                                Err(e) if e == ESHUTDOWN => break,
-                                Err(_) => odd.add(1, Relaxed),
-                            }
+                    }
+                })?;
+                scope.schedule(GFP_KERNEL, move |_| {
+                    let mut events = [0; 8];
+                    loop {
+                        let min = 1 + i as usize * 2;
+                        match ring.wait(&mut events, min, patience()) {
+                            Ok(nr) => taken.add(events[..nr].iter().sum::<u64>(), Relaxed),
+                            Err(e) if e == ESHUTDOWN => break,
+                            Err(_) => odd.add(1, Relaxed),
                         }
-                    },
-                    GFP_KERNEL,
-                )?;
+                    }
+                })?;
             }
             pause(round % 4);
             ring.close();

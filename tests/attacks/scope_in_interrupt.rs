@@ -20,7 +20,7 @@ fn attack() -> Result {
 
     in_interrupt(move || {
         domain.scope(|scope| {
-            let _ = scope.schedule(|_| gate.wait(), GFP_ATOMIC);
+            let _ = scope.schedule(GFP_ATOMIC, |_| gate.wait());
         });
     })
 }

@@ -20,26 +20,20 @@ fn attack() -> Result {
 
     for round in 0..20 {
         let d = domain.clone();
-        let mut handle = domain.schedule_with_handle(
-            move |_| {
-                let (mut below, mut all) = (Ok(()), Ok(()));
-                d.scope(|scope| {
-                    let (b, a, d) = (&mut below, &mut all, &d);
-                    let _ = scope.schedule(
-                        move |context| {
-                            *b = context.synchronize();
-                            *a = d.synchronize_full();
-                        },
-                        GFP_KERNEL,
-                    );
-                    if round % 2 == 0 {
-                        pause(10);
-                    }
+        let mut handle = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+            let (mut below, mut all) = (Ok(()), Ok(()));
+            d.scope(|scope| {
+                let (b, a, d) = (&mut below, &mut all, &d);
+                let _ = scope.schedule(GFP_KERNEL, move |context| {
+                    *b = context.synchronize();
+                    *a = d.synchronize(..);
                 });
-                (below, all)
-            },
-            GFP_KERNEL,
-        )?;
+                if round % 2 == 0 {
+                    pause(10);
+                }
+            });
+            (below, all)
+        })?;
         check_eq!(handle.join_with(patience())?, (Err(EDEADLK), Err(EDEADLK)));
     }
     Ok(())

@@ -24,31 +24,25 @@ fn attack() -> Result {
     let ran = Count::new()?;
 
     let r = ran.clone();
-    in_interrupt(move || drop(SECOND.schedule(move |_| r.add(1), GFP_ATOMIC)))?;
+    in_interrupt(move || drop(SECOND.schedule(GFP_ATOMIC, move |_| r.add(1))))?;
     for _ in 0..16 {
         let r = ran.clone();
-        tasks.schedule(
-            move |_| {
-                let inner = r.clone();
-                let _ = FIRST.schedule(
-                    move |context| {
-                        let own = FIRST.synchronize_full() == Err(EDEADLK);
-                        inner.add((own && context.synchronize().is_ok()).into());
-                    },
-                    GFP_KERNEL,
-                );
-            },
-            GFP_KERNEL,
-        )?;
+        tasks.schedule(GFP_KERNEL, move |_| {
+            let inner = r.clone();
+            let _ = FIRST.schedule(GFP_KERNEL, move |context| {
+                let own = FIRST.synchronize(..) == Err(EDEADLK);
+                inner.add((own && context.synchronize().is_ok()).into());
+            });
+        })?;
     }
-    tasks.synchronize_full()?;
-    FIRST.synchronize_full()?;
-    SECOND.synchronize_full()?;
+    tasks.synchronize(..)?;
+    FIRST.synchronize(..)?;
+    SECOND.synchronize(..)?;
     check_eq!(ran.get(), 17);
     FIRST.close();
-    check!(matches!(FIRST.schedule(|_| (), GFP_KERNEL), Err(e) if e.error == ESHUTDOWN));
+    check!(matches!(FIRST.schedule(GFP_KERNEL, |_| ()), Err(e) if e.error == ESHUTDOWN));
     check_eq!(UNUSED.lowest_in_progress(), None);
     // Left to the unloading of this module.
-    SECOND.schedule(|_| pause(20), GFP_KERNEL)?;
+    SECOND.schedule(GFP_KERNEL, |_| pause(20))?;
     Ok(())
 }

@@ -30,12 +30,12 @@ fn attack() -> Result {
             0 => in_interrupt(move || token.finish())?,
             1 => drop(token),
             _ => {
-                helpers.schedule(move |_| drop(token), GFP_KERNEL)?;
+                helpers.schedule(GFP_KERNEL, move |_| drop(token))?;
             }
         }
     }
-    domain.synchronize_full_with(patience())?;
-    helpers.synchronize_full()?;
+    domain.synchronize_with(patience(), ..)?;
+    helpers.synchronize(..)?;
     check_eq!(domain.stats().finished, 60);
     Ok(())
 }

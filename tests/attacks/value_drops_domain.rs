@@ -23,13 +23,10 @@ fn attack() -> Result {
         let (d, guard) = (domain.clone(), dropped.dropped());
         let gate = Gate::new()?;
         let g = gate.clone();
-        let handle = domain.schedule_with_handle(
-            move |_| {
-                g.wait();
-                (d, guard)
-            },
-            GFP_KERNEL,
-        )?;
+        let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+            g.wait();
+            (d, guard)
+        })?;
         drop(domain);
         match round % 3 {
             0 => {

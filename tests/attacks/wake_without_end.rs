@@ -21,16 +21,17 @@ fn attack() -> Result {
     let polls = Count::new()?;
 
     domain.spawn(
+        GFP_KERNEL,
         poll_fn(|cx| {
             for _ in 0..100_000 {
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(())
         }),
-        GFP_KERNEL,
     )?;
     let p = polls.clone();
     domain.spawn(
+        GFP_KERNEL,
         poll_fn(move |cx| {
             p.add(1);
             cx.waker().wake_by_ref();
@@ -40,22 +41,19 @@ fn attack() -> Result {
                 Poll::Pending
             }
         }),
-        GFP_KERNEL,
     )?;
     // Woken by another task as it is polled, and after it was ready.
     let d = domain.clone();
     let mut last = 200;
     domain.spawn(
+        GFP_KERNEL,
         poll_fn(move |cx| {
             let waker = cx.waker().clone();
-            let woken = d.schedule(
-                move |_| {
-                    for _ in 0..100 {
-                        waker.wake_by_ref();
-                    }
-                },
-                GFP_KERNEL,
-            );
+            let woken = d.schedule(GFP_KERNEL, move |_| {
+                for _ in 0..100 {
+                    waker.wake_by_ref();
+                }
+            });
             last -= 1;
             if last == 0 || woken.is_err() {
                 Poll::Ready(())
@@ -63,9 +61,8 @@ fn attack() -> Result {
                 Poll::Pending
             }
         }),
-        GFP_KERNEL,
     )?;
-    domain.synchronize_full_with(patience())?;
+    domain.synchronize_with(patience(), ..)?;
     check_eq!(polls.get(), 5_000);
     Ok(())
 }

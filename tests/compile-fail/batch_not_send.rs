@@ -2,7 +2,10 @@
 
 //! The closures of a batch run in other threads, too.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 #[cfg(wicked)]
@@ -21,6 +24,6 @@ fn submit(domain: &AsyncDomain, address: Address) -> Result {
         )?;
     }
     // error[E0277]: `*mut u8` cannot be sent between threads safely
-    domain.schedule_batch(tasks, GFP_KERNEL)?;
+    domain.schedule_batch(GFP_KERNEL, tasks)?;
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 //! A task may outlive what the function that submitted it was lent.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -18,6 +21,6 @@ type Lent<'a> = &'static Atomic<i32>;
 
 fn count(domain: &AsyncDomain, count: Lent<'_>) -> Result {
     // error[E0521]: borrowed data escapes outside of function
-    domain.schedule(move |_| count.add(1, Relaxed), GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, move |_| count.add(1, Relaxed))?;
     Ok(())
 }

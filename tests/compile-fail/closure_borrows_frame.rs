@@ -2,7 +2,10 @@
 
 //! A task may outlive the frame that submitted it, and so must not borrow from it.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 fn count(domain: &AsyncDomain) -> Result {
@@ -10,9 +13,9 @@ fn count(domain: &AsyncDomain) -> Result {
 
     #[cfg(wicked)]
     // error[E0373]: closure may outlive the current function, but it borrows `count`
-    domain.schedule(|_| count += 1, GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, |_| count += 1)?;
     #[cfg(not(wicked))]
-    domain.scope(|scope| scope.schedule(|_| count += 1, GFP_KERNEL).map(|_| ()))?;
+    domain.scope(|scope| scope.schedule(GFP_KERNEL, |_| count += 1).map(|_| ()))?;
 
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 //! A task runs in another thread, and must not own what cannot go there.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 #[cfg(wicked)]
@@ -12,6 +15,6 @@ struct Bound(());
 
 fn submit(domain: &AsyncDomain, bound: Bound) -> Result {
     // error[E0277]: cannot be sent between threads safely
-    domain.schedule(move |_| drop(bound), GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, move |_| drop(bound))?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use async_domain::{
     AsyncDomain,
+    Submit,
     TaskContext, //
 };
 use kernel::prelude::*;
@@ -15,12 +16,11 @@ fn inner(domain: &AsyncDomain, context: &TaskContext<'_>) -> Result {
     domain.scope(|scope| -> Result {
         #[cfg(wicked)]
         // error[E0277]: cannot be shared between threads safely
-        scope.schedule(|_| assert!(context.synchronize().is_ok()), GFP_KERNEL)?;
+        scope.schedule(GFP_KERNEL, |_| assert!(context.synchronize().is_ok()))?;
         #[cfg(not(wicked))]
-        scope.schedule(
-            |_| assert!(domain.synchronize_cookie(cookie).is_ok()),
-            GFP_KERNEL,
-        )?;
+        scope.schedule(GFP_KERNEL, |_| {
+            assert!(domain.synchronize(..cookie).is_ok())
+        })?;
         Ok(())
     })
 }

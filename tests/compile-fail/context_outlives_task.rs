@@ -7,6 +7,7 @@ use async_domain::TaskContext;
 use async_domain::{
     AsyncDomain,
     Cookie, //
+    Submit,
 };
 use kernel::prelude::*;
 
@@ -17,7 +18,7 @@ fn keep(domain: &AsyncDomain) -> Result<Option<Cookie>> {
     domain.scope(|scope| {
         scope
             // error[E0277]: cannot be shared between threads safely
-            .schedule(|context| kept = Some(context), GFP_KERNEL)
+            .schedule(GFP_KERNEL, |context| kept = Some(context))
             .map(|_| ())
     })?;
     Ok(kept.map(|context| context.cookie()))
@@ -29,7 +30,7 @@ fn keep(domain: &AsyncDomain) -> Result<Option<Cookie>> {
 
     domain.scope(|scope| {
         scope
-            .schedule(|context| kept = Some(context.cookie()), GFP_KERNEL)
+            .schedule(GFP_KERNEL, |context| kept = Some(context.cookie()))
             .map(|_| ())
     })?;
     Ok(kept)

@@ -15,5 +15,5 @@ fn wait(domain: &AsyncDomain) -> Result {
     #[cfg(not(wicked))]
     let cookie = Cookie::now();
 
-    domain.synchronize_cookie(cookie)
+    domain.synchronize(..cookie)
 }

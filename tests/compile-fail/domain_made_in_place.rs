@@ -14,5 +14,5 @@ fn make() -> Result {
     #[cfg(not(wicked))]
     let domain = KBox::<async_domain::OwnedDomain>::pin_init(domain, GFP_KERNEL)?;
 
-    domain.synchronize_full()
+    domain.synchronize(..)
 }

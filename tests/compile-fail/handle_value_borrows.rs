@@ -2,7 +2,10 @@
 
 //! A task that gives a value may outlive the frame that submitted it, like any other.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 fn sum(domain: &AsyncDomain) -> Result<u32> {
@@ -10,8 +13,8 @@ fn sum(domain: &AsyncDomain) -> Result<u32> {
 
     #[cfg(wicked)]
     // error[E0373]: closure may outlive the current function, but it borrows `row`
-    let sum = domain.schedule_with_handle(|_| row.iter().sum(), GFP_KERNEL)?;
+    let sum = domain.schedule_with_handle(GFP_KERNEL, |_| row.iter().sum())?;
     #[cfg(not(wicked))]
-    let sum = domain.schedule_with_handle(move |_| row.iter().sum(), GFP_KERNEL)?;
+    let sum = domain.schedule_with_handle(GFP_KERNEL, move |_| row.iter().sum())?;
     sum.join()
 }

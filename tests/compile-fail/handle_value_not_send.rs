@@ -5,6 +5,7 @@
 use async_domain::{
     AsyncDomain,
     Handle, //
+    Submit,
 };
 use kernel::prelude::*;
 
@@ -15,5 +16,5 @@ type Address = usize;
 
 fn address(domain: &AsyncDomain, map: fn() -> Address) -> Result<Handle<Address>> {
     // error[E0277]: `*mut u8` cannot be sent between threads safely
-    Ok(domain.schedule_with_handle(move |_| map(), GFP_KERNEL)?)
+    Ok(domain.schedule_with_handle(GFP_KERNEL, move |_| map())?)
 }

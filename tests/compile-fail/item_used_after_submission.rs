@@ -4,6 +4,7 @@
 
 use async_domain::{
     AsyncDomain,
+    Submit,
     TaskItem, //
 };
 use kernel::prelude::*;

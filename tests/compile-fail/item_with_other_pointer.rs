@@ -5,6 +5,7 @@
 use async_domain::{
     impl_has_task,
     AsyncDomain,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem, //

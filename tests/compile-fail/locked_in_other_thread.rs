@@ -9,6 +9,7 @@ use async_domain::{
     },
     AsyncDomain,
     Cookie, //
+    Submit,
 };
 use kernel::prelude::*;
 
@@ -22,7 +23,7 @@ fn lend<F: Filter>(domain: &AsyncDomain, queue: &WaitQueue<u64, F>) -> Result<Co
         domain.scope(|scope| {
             scope
                 // error[E0277]: cannot be sent between threads safely
-                .schedule(move |_| assert!(size_of_val(data) > 0), GFP_ATOMIC)
+                .schedule(GFP_ATOMIC, move |_| assert!(size_of_val(data) > 0))
                 .map_err(|error| error.error)
         })
     })

@@ -2,7 +2,10 @@
 
 //! What `work` returns goes to `retire`, which another thread may run.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 #[cfg(wicked)]
@@ -12,6 +15,6 @@ type Buffer = usize;
 
 fn submit(domain: &AsyncDomain, work: fn() -> Buffer, retire: fn(Buffer)) -> Result {
     // error[E0277]: `*mut u8` cannot be sent between threads safely
-    domain.schedule_ordered(move |_| work(), move |buffer, _| retire(buffer), GFP_KERNEL)?;
+    domain.schedule_ordered(GFP_KERNEL, move |_| work(), move |buffer, _| retire(buffer))?;
     Ok(())
 }

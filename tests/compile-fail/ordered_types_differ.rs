@@ -2,7 +2,10 @@
 
 //! `retire` takes what `work` returns, and nothing else.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 #[cfg(wicked)]
@@ -12,6 +15,6 @@ type Retired = i32;
 
 fn submit(domain: &AsyncDomain) -> Result {
     // error[E0631]: type mismatch in closure arguments
-    domain.schedule_ordered(|_| 1_i32, |_: Retired, _: &_| (), GFP_KERNEL)?;
+    domain.schedule_ordered(GFP_KERNEL, |_| 1_i32, |_: Retired, _: &_| ())?;
     Ok(())
 }

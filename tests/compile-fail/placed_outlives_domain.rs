@@ -2,7 +2,10 @@
 
 //! Where tasks are placed is part of a domain's borrow.
 
-use async_domain::new_async_domain;
+use async_domain::{
+    new_async_domain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 fn place() -> Result {
@@ -12,7 +15,7 @@ fn place() -> Result {
         // error[E0597]: `domain` does not live long enough
         let placed = domain.on_node(0)?;
         #[cfg(not(wicked))]
-        let placed = domain.on_node(0)?.schedule(|_| (), GFP_KERNEL)?;
+        let placed = domain.on_node(0)?.schedule(GFP_KERNEL, |_| ())?;
         placed
     };
     let _ = placed;

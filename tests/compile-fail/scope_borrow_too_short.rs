@@ -5,15 +5,16 @@
 use async_domain::{
     AsyncDomain,
     Scope, //
+    Submit,
 };
 use kernel::prelude::*;
 
 fn nested<'scope>(scope: &'scope Scope<'scope, '_>, rows: KVec<u32>) -> Result {
     #[cfg(wicked)]
     // error[E0373]: closure may outlive the current function, but it borrows `rows`
-    scope.schedule(|_| assert!(rows.len() > 0), GFP_KERNEL)?;
+    scope.schedule(GFP_KERNEL, |_| assert!(rows.len() > 0))?;
     #[cfg(not(wicked))]
-    scope.schedule(move |_| assert!(rows.len() > 0), GFP_KERNEL)?;
+    scope.schedule(GFP_KERNEL, move |_| assert!(rows.len() > 0))?;
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 
 //! What is declared inside of a scope is gone before its tasks are waited for.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 fn count(domain: &AsyncDomain) -> Result {
@@ -14,7 +17,7 @@ fn count(domain: &AsyncDomain) -> Result {
         let mut count = 0;
 
         // error[E0373]: closure may outlive the current function, but it borrows `count`
-        scope.schedule(|_| count += 1, GFP_KERNEL)?;
+        scope.schedule(GFP_KERNEL, |_| count += 1)?;
         Ok(())
     })
 }

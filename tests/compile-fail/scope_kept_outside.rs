@@ -5,6 +5,7 @@
 use async_domain::{
     AsyncDomain,
     Scope, //
+    Submit,
 };
 use kernel::prelude::*;
 
@@ -23,7 +24,7 @@ fn keep(domain: &AsyncDomain) -> Result {
         *place = Some(scope);
     });
     if let Some(scope) = kept.take() {
-        scope.schedule(|_| (), GFP_KERNEL)?;
+        scope.schedule(GFP_KERNEL, |_| ())?;
     }
     Ok(())
 }

@@ -2,14 +2,17 @@
 
 //! A submission that fails gives the closure back, which must not go unnoticed.
 
-use async_domain::AsyncDomain;
+use async_domain::{
+    AsyncDomain,
+    Submit, //
+};
 use kernel::prelude::*;
 
 fn submit(domain: &AsyncDomain) -> Result {
     #[cfg(wicked)]
     // error[unused_must_use]: Result` that must be used
-    domain.schedule(|_| (), GFP_KERNEL);
+    domain.schedule(GFP_KERNEL, |_| ());
     #[cfg(not(wicked))]
-    domain.schedule(|_| (), GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, |_| ())?;
     Ok(())
 }

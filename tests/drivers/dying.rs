@@ -7,6 +7,7 @@
 use async_domain::{
     impl_has_task,
     new_async_domain,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem, //
@@ -77,14 +78,14 @@ impl kernel::Module for Dying {
                             b.fill(i);
                         }
                     };
-                    scope.schedule(task, GFP_KERNEL)?;
+                    scope.schedule(GFP_KERNEL, task)?;
                     die();
                     Ok(())
                 })?;
             }
             1 => {
                 domain.set_limit(0);
-                domain.schedule_or_run(|_| die(), GFP_KERNEL)?;
+                domain.schedule_or_run(GFP_KERNEL, |_| die())?;
             }
             2 => {
                 let init = pin_init!(Item { task <- TaskHeader::new() });
@@ -92,7 +93,7 @@ impl kernel::Module for Dying {
             }
             _ => {
                 for _ in 0..8 {
-                    domain.schedule(|_| die(), GFP_KERNEL)?;
+                    domain.schedule(GFP_KERNEL, |_| die())?;
                 }
             }
         }
@@ -104,13 +105,10 @@ impl kernel::Module for Dying {
         let third = Arc::new(new_async_domain!("third", GFP_KERNEL)?, GFP_KERNEL)?;
         for _ in 0..64 {
             let t = third.clone();
-            other.schedule_fallible(
-                move |_| {
-                    fsleep(Delta::from_millis(10));
-                    t.synchronize_full()
-                },
-                GFP_KERNEL,
-            )?;
+            other.schedule(GFP_KERNEL, move |_| {
+                fsleep(Delta::from_millis(10));
+                t.synchronize(..)
+            })?;
         }
         other.synchronize_result()?;
         pr_info!("others are not affected\n");

@@ -25,6 +25,7 @@ use async_domain::{
     },
     Handle,
     OwnedDomain,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem, //
@@ -90,22 +91,19 @@ struct Everything {
 
 /// Every form, so that each of its locks is taken.
 fn submit(domain: &Arc<OwnedDomain>) -> Result {
-    domain.schedule(
-        |context| {
-            let _ = context.synchronize();
-        },
-        GFP_KERNEL,
-    )?;
-    domain.schedule_ordered(|_| 1, |_, _| (), GFP_KERNEL)?;
-    domain.schedule_fallible(|_| Ok(()), GFP_KERNEL)?;
-    domain.schedule_or_run(|_| (), GFP_KERNEL)?;
-    domain.on_node(0)?.schedule(|_| (), GFP_KERNEL)?;
+    domain.schedule(GFP_KERNEL, |context| {
+        let _ = context.synchronize();
+    })?;
+    domain.schedule_ordered(GFP_KERNEL, |_| 1, |_, _| ())?;
+    domain.schedule(GFP_KERNEL, |_| Ok(()))?;
+    domain.schedule_or_run(GFP_KERNEL, |_| ())?;
+    domain.on_node(0)?.schedule(GFP_KERNEL, |_| ())?;
 
     let mut batch = KVec::new();
     for _ in 0..3 {
         batch.push(|_: &TaskContext<'_>| (), GFP_KERNEL)?;
     }
-    domain.schedule_batch(batch, GFP_KERNEL)?;
+    domain.schedule_batch(GFP_KERNEL, batch)?;
 
     let item = Arc::pin_init(pin_init!(Item { header <- TaskHeader::new() }), GFP_KERNEL)?;
     domain.begin_item(item.clone())?.finish();
@@ -113,16 +111,13 @@ fn submit(domain: &Arc<OwnedDomain>) -> Result {
 
     let token = domain.begin(GFP_KERNEL)?;
     let (d, cookie) = (domain.clone(), token.cookie());
-    domain.spawn(
-        async move {
-            let _ = d.wait(cookie.next(), GFP_KERNEL).await;
-        },
-        GFP_KERNEL,
-    )?;
+    domain.spawn(GFP_KERNEL, async move {
+        let _ = d.synchronize_async(GFP_KERNEL, ..=cookie).await;
+    })?;
     token.finish();
 
-    domain.scope(|scope| scope.schedule(|_| (), GFP_KERNEL).map(|_| ()))?;
-    domain.synchronize_full()
+    domain.scope(|scope| scope.schedule(GFP_KERNEL, |_| ()).map(|_| ()))?;
+    domain.synchronize(..)
 }
 
 impl kernel::Module for Everything {
@@ -143,11 +138,11 @@ impl kernel::Module for Everything {
 
         let domain = Arc::new(new_async_domain!("domain", GFP_KERNEL)?, GFP_KERNEL)?;
         submit(&domain)?;
-        FIXED.schedule(|_| (), GFP_KERNEL)?;
-        FIXED.synchronize_full()?;
-        domain.schedule_with_handle(|_| 17, GFP_KERNEL)?.join()?;
+        FIXED.schedule(GFP_KERNEL, |_| ())?;
+        FIXED.synchronize(..)?;
+        domain.schedule_with_handle(GFP_KERNEL, |_| 17)?.join()?;
         Ok(Self {
-            _handle: domain.schedule_with_handle(|_| 17, GFP_KERNEL)?,
+            _handle: domain.schedule_with_handle(GFP_KERNEL, |_| 17)?,
             _locks: locks,
             _domain: domain,
         })

@@ -10,6 +10,7 @@ use async_domain::{
     static_domain,
     Cookie,
     OwnedDomain,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem,
@@ -78,9 +79,9 @@ impl World {
         let w = self.clone();
         let first = self
             .hung
-            .schedule(move |_| w.gate.wait_for_completion(), GFP_KERNEL)?;
+            .schedule(GFP_KERNEL, move |_| w.gate.wait_for_completion())?;
         self.hung
-            .schedule_ordered(|_| (), |(), _| pr_info!("retired\n"), GFP_KERNEL)?;
+            .schedule_ordered(GFP_KERNEL, |_| (), |(), _| pr_info!("retired\n"))?;
         let command = self.begin_command()?;
         let item = KBox::pin_init(
             pin_init!(Command { world: self.clone(), task <- TaskHeader::new() }),
@@ -88,20 +89,14 @@ impl World {
         )?;
         self.hung.submit(item)?;
         let w = self.clone();
-        self.hung.spawn(
-            async move {
-                let _ = w.hung.wait(first.next(), GFP_KERNEL).await;
-            },
-            GFP_KERNEL,
-        )?;
+        self.hung.spawn(GFP_KERNEL, async move {
+            let _ = w.hung.synchronize_async(GFP_KERNEL, ..=first).await;
+        })?;
 
         let w = self.clone();
-        self.others.schedule(
-            move |_| {
-                let _ = w.hung.synchronize_cookie(command.next());
-            },
-            GFP_KERNEL,
-        )?;
+        self.others.schedule(GFP_KERNEL, move |_| {
+            let _ = w.hung.synchronize(..=command);
+        })?;
         for _ in 0..300 {
             self.tokens
                 .lock()
@@ -109,17 +104,14 @@ impl World {
         }
         FIXED.close();
         let w = self.clone();
-        self.others.schedule(
-            move |_| {
-                let _ = w.hung.scope(|scope| {
-                    scope
-                        .schedule(|_| w.gate.wait_for_completion(), GFP_KERNEL)
-                        .map(|_| ())
-                        .map_err(|_| EIO)
-                });
-            },
-            GFP_KERNEL,
-        )?;
+        self.others.schedule(GFP_KERNEL, move |_| {
+            let _ = w.hung.scope(|scope| {
+                scope
+                    .schedule(GFP_KERNEL, |_| w.gate.wait_for_completion())
+                    .map(|_| ())
+                    .map_err(|_| EIO)
+            });
+        })?;
         Ok(())
     }
 }
@@ -129,7 +121,7 @@ struct Wait(Arc<World>);
 
 impl debugfs::Writer for Wait {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!("{:?}\n", self.0.hung.synchronize_full()))
+        f.write_fmt(fmt!("{:?}\n", self.0.hung.synchronize(..)))
     }
 }
 

@@ -8,6 +8,7 @@ use async_domain::{
     new_async_domain,
     DeviceDomain,
     OwnedDomain,
+    Submit,
     Token, //
 };
 use kernel::{
@@ -76,14 +77,14 @@ impl HrTimerCallback for Interrupt {
         pr_info!("way {way}\n");
         match way {
             0 => {
-                let _ = this.domain.synchronize_full();
+                let _ = this.domain.synchronize(..);
                 this.domain.scope(|_| ());
             }
             1 => {
-                let _ = this.domain.synchronize_full();
+                let _ = this.domain.synchronize(..);
             }
             2 => this.domain.scope(|scope| {
-                let _ = scope.schedule(|_| borrowed.fill(!0), GFP_ATOMIC);
+                let _ = scope.schedule(GFP_ATOMIC, |_| borrowed.fill(!0));
             }),
             3 => drop(domain),
             _ => drop(device),

@@ -10,6 +10,7 @@ use async_domain::{
         Verdict,
         WaitQueue, //
     },
+    Submit,
 };
 use kernel::{
     new_mutex,
@@ -49,14 +50,14 @@ impl kernel::Module for Mistaken {
         let mutex: Arc<Mutex<()>> = Arc::pin_init(new_mutex!((), "of_tasks"), GFP_KERNEL)?;
 
         pr_info!("waiting in atomic context\n");
-        let _ = queue.with(|_| domain.synchronize_full());
+        let _ = queue.with(|_| domain.synchronize(..));
 
         pr_info!("draining under a lock\n");
         let m = mutex.clone();
-        domain.schedule(move |_| drop(m.lock()), GFP_KERNEL)?;
-        domain.synchronize_full()?;
+        domain.schedule(GFP_KERNEL, move |_| drop(m.lock()))?;
+        domain.synchronize(..)?;
         let guard = mutex.lock();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         drop(guard);
         Ok(Self)
     }

@@ -2,7 +2,10 @@
 
 //! A driver in another source tree.
 
-use async_domain::static_domain;
+use async_domain::{
+    static_domain,
+    Submit, //
+};
 use kernel::{
     prelude::*,
     time::{
@@ -25,15 +28,12 @@ struct MyDriver;
 impl kernel::Module for MyDriver {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         for i in 0..3 {
-            DOMAIN.schedule(
-                move |context| {
-                    fsleep(Delta::from_millis(1500 - 500 * i));
-                    if context.synchronize().is_ok() {
-                        pr_info!("task {i}\n");
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            DOMAIN.schedule(GFP_KERNEL, move |context| {
+                fsleep(Delta::from_millis(1500 - 500 * i));
+                if context.synchronize().is_ok() {
+                    pr_info!("task {i}\n");
+                }
+            })?;
         }
         Ok(Self)
     }

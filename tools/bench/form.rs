@@ -7,6 +7,7 @@ use async_domain::{
     new_async_domain,
     Cookie, //
     OwnedDomain,
+    Submit,
     TaskContext,
 };
 use core::ptr::{
@@ -116,16 +117,16 @@ impl Form for Domain {
             // SAFETY: The job is valid long enough by the promise of who submitted it.
             unsafe { job.get() }.run();
         };
-        Ok(self.0.schedule(run, GFP_KERNEL)?)
+        Ok(self.0.schedule(GFP_KERNEL, run)?)
     }
 
     fn synchronize(&self, cookie: Cookie) {
         // It fails in tasks of the domain only, which we are not.
-        let _ = self.0.synchronize_cookie(cookie.next());
+        let _ = self.0.synchronize(..=cookie);
     }
 
     fn drain(&self) {
-        let _ = self.0.synchronize_full();
+        let _ = self.0.synchronize(..);
     }
 }
 

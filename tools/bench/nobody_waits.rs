@@ -34,6 +34,7 @@ use crate::{
 use async_domain::{
     impl_has_task,
     ItemToken,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem,

@@ -29,6 +29,7 @@ use crate::{
         settle, //
     },
 };
+use async_domain::Submit;
 use core::ptr;
 use kernel::{
     prelude::*,
@@ -60,16 +61,13 @@ pub(crate) fn run(params: &Params, results: &mut Results) -> Result {
             results.measure(params, case("kernel"), |sheet| kernel(n, sheet))?;
             results.measure(params, case("domain"), |sheet| {
                 with_domain(n, sheet, |domain, work, i| {
-                    domain.0.schedule(
-                        move |context| {
-                            work.running(|| {
-                                work.parallel(i);
-                                let _ = context.synchronize();
-                                work.in_order();
-                            })
-                        },
-                        GFP_KERNEL,
-                    )?;
+                    domain.0.schedule(GFP_KERNEL, move |context| {
+                        work.running(|| {
+                            work.parallel(i);
+                            let _ = context.synchronize();
+                            work.in_order();
+                        })
+                    })?;
                     Ok(())
                 })
             })?;
@@ -79,9 +77,9 @@ pub(crate) fn run(params: &Params, results: &mut Results) -> Result {
                 let again = work.clone();
 
                 domain.0.schedule_ordered(
+                    GFP_KERNEL,
                     move |_| work.running(|| work.parallel(i)),
                     move |(), _| again.running(|| again.in_order()),
-                    GFP_KERNEL,
                 )?;
                 Ok(())
             })

@@ -147,14 +147,13 @@ impl Bench {
         let task = make(Ticket::new(&ledger));
         let cookie = self.submit(&ledger, task, |task| submit(&self.domain, task))?;
 
-        self.domain
-            .synchronize_cookie_with(cookie.next(), patience())?;
+        self.domain.synchronize_with(patience(), ..=cookie)?;
         ledger.expect("one task", 1, 1)
     }
 
     /// Fails unless the domain has finished all that it accepted.
     pub(crate) fn expect_drained(&self) -> Result {
-        self.domain.synchronize_full_with(patience())?;
+        self.domain.synchronize_with(patience(), ..)?;
         let stats = self.domain.stats();
 
         ensure(

@@ -24,8 +24,10 @@ use async_domain::{
     static_domain,
     threshold::CompletionRing,
     AsyncDomain,
+    Cancelled,
     Cookie,
     DeviceDomain,
+    Submit,
     TaskContext,
     TaskHeader,
     TaskItem,
@@ -84,7 +86,7 @@ pub(crate) const OPERATIONS: [Operation; 18] = [
     Operation::new("schedule_or_run", schedule_or_run),
     Operation::new("schedule_ordered", schedule_ordered),
     Operation::new("schedule_with_handle", schedule_with_handle),
-    Operation::new("schedule_fallible", schedule_fallible),
+    Operation::new("schedule_result", schedule_result),
     Operation::new("schedule_batch", schedule_batch),
     Operation::new("scope", scope),
     Operation::new("begin", begin),
@@ -117,10 +119,10 @@ fn in_static_domain(bench: &Bench) -> Result {
     let cookie = bench.submit(
         &ledger,
         move |_: &TaskContext<'_>| ticket.run(),
-        |func| SCHEDULED.schedule(func, GFP_KERNEL),
+        |func| SCHEDULED.schedule(GFP_KERNEL, func),
     )?;
 
-    SCHEDULED.synchronize_cookie_with(cookie.next(), patience())?;
+    SCHEDULED.synchronize_with(patience(), ..=cookie)?;
     ledger.expect("static domain", 1, 1)
 }
 
@@ -132,7 +134,7 @@ fn new_domain(bench: &Bench) -> Result {
     bench.submit(
         &ledger,
         move |_: &TaskContext<'_>| ticket.run(),
-        |func| domain.schedule(func, GFP_KERNEL),
+        |func| domain.schedule(GFP_KERNEL, func),
     )?;
     drop(domain);
     ledger.expect("new domain", 1, 1)
@@ -141,25 +143,25 @@ fn new_domain(bench: &Bench) -> Result {
 fn schedule(bench: &Bench) -> Result {
     bench.one(
         |ticket| move |_: &TaskContext<'_>| ticket.run(),
-        |domain, func| domain.schedule(func, GFP_KERNEL),
+        |domain, func| domain.schedule(GFP_KERNEL, func),
     )
 }
 
 fn schedule_nowait(bench: &Bench) -> Result {
     bench.one(
         |ticket| move |_: &TaskContext<'_>| ticket.run(),
-        |domain, func| domain.schedule(func, GFP_NOWAIT),
+        |domain, func| domain.schedule(GFP_NOWAIT, func),
     )
 }
 
 fn schedule_or_run(bench: &Bench) -> Result {
     bench.one(
         |ticket| move |_: &TaskContext<'_>| ticket.run(),
-        |domain, func| domain.schedule_or_run(func, GFP_KERNEL),
+        |domain, func| domain.schedule_or_run(GFP_KERNEL, func),
     )
 }
 
-fn schedule_fallible(bench: &Bench) -> Result {
+fn schedule_result(bench: &Bench) -> Result {
     bench.one(
         |ticket| {
             move |_: &TaskContext<'_>| {
@@ -167,7 +169,7 @@ fn schedule_fallible(bench: &Bench) -> Result {
                 Err(ENXIO)
             }
         },
-        |domain, func| domain.schedule_fallible(func, GFP_KERNEL),
+        |domain, func| domain.schedule(GFP_KERNEL, func),
     )?;
     let error = bench.domain.synchronize_result();
     ensure(error == Err(ENXIO), "the error of a task is lost")
@@ -188,12 +190,10 @@ fn schedule_ordered(bench: &Bench) -> Result {
                 retire.run();
             },
         ),
-        |(work, retire)| bench.domain.schedule_ordered(work, retire, GFP_KERNEL),
+        |(work, retire)| bench.domain.schedule_ordered(GFP_KERNEL, work, retire),
     )?;
 
-    bench
-        .domain
-        .synchronize_cookie_with(cookie.next(), patience())?;
+    bench.domain.synchronize_with(patience(), ..=cookie)?;
     ledger.expect("two parts", 2, 2)
 }
 
@@ -207,13 +207,13 @@ fn schedule_with_handle(bench: &Bench) -> Result {
             // The value is lost if the cell is.
             ticket
         },
-        |func| bench.domain.schedule_with_handle(func, GFP_KERNEL),
+        |func| bench.domain.schedule_with_handle(GFP_KERNEL, func),
     )?;
 
     let value = handle.join_with(patience())?;
     ensure(ledger.alive() == 1, "a value was dropped on its way")?;
     drop((value, handle));
-    bench.domain.synchronize_full_with(patience())?;
+    bench.domain.synchronize_with(patience(), ..)?;
     ledger.expect("handle", 1, 1)
 }
 
@@ -229,11 +229,9 @@ fn schedule_batch(bench: &Bench) -> Result {
             .map_err(|_| EINVAL)?;
     }
     let cookies = bench.submit(&ledger, funcs, |funcs| {
-        bench.domain.schedule_batch(funcs, GFP_KERNEL)
+        bench.domain.schedule_batch(GFP_KERNEL, funcs)
     })?;
-    bench
-        .domain
-        .synchronize_cookie_with(cookies.end, patience())?;
+    bench.domain.synchronize_with(patience(), ..cookies.end)?;
     ledger.expect("batch", COUNT, COUNT)
 }
 
@@ -250,7 +248,7 @@ fn scope(bench: &Bench) -> Result {
                     ticket.run();
                     *square = i * i;
                 },
-                |func| scope.schedule(func, GFP_KERNEL),
+                |func| scope.schedule(GFP_KERNEL, func),
             )?;
         }
         Ok(())
@@ -270,15 +268,13 @@ fn begin(bench: &Bench) -> Result {
         "a token has no place in the order",
     )?;
     token.finish();
-    bench
-        .domain
-        .synchronize_cookie_with(cookie.next(), patience())
+    bench.domain.synchronize_with(patience(), ..=cookie)
 }
 
 /// Waits until there is memory to do so, and then for the cookie.
 async fn wait(domain: &AsyncDomain, cookie: Cookie) -> Result {
     loop {
-        match domain.wait(cookie, GFP_KERNEL).await {
+        match domain.synchronize_async(GFP_KERNEL, ..cookie).await {
             Err(e) if e == ENOMEM => {}
             ret => return ret,
         }
@@ -292,7 +288,7 @@ fn poll(bench: &Bench) -> Result {
 
     // One that has failed stays so.
     let mut wait = bench.make(|| {
-        let mut wait = bench.domain.wait(cookie, GFP_KERNEL);
+        let mut wait = bench.domain.synchronize_async(GFP_KERNEL, ..cookie);
         match Pin::new(&mut wait).poll(&mut cx) {
             Poll::Ready(Err(e)) => Err(e),
             _ => Ok(wait),
@@ -322,15 +318,13 @@ fn spawn(bench: &Bench) -> Result {
                 ticket.run();
             }
         },
-        |future| bench.domain.spawn(future, GFP_KERNEL),
+        |future| bench.domain.spawn(GFP_KERNEL, future),
     )?;
     // The answer comes by interrupt.
     let answer = insist(|| Answer::new(GFP_KERNEL))?;
     let _timer = answer.comes_after(Delta::from_micros(200), token);
 
-    bench
-        .domain
-        .synchronize_cookie_with(cookie.next(), patience())?;
+    bench.domain.synchronize_with(patience(), ..=cookie)?;
     ledger.expect("future", 1, 1)
 }
 
@@ -369,11 +363,14 @@ fn never_allocate(bench: &Bench) -> Result {
 
     bench.injection.here(|| -> Result {
         let cookie = domain.submit(item)?;
-        let below = domain.synchronize_cookie_with(cookie, WaitMode::KILLABLE.timeout(1));
+        let below = domain.synchronize_with(WaitMode::KILLABLE.timeout(1), ..cookie);
         ensure(below == Err(ETIMEDOUT), "a token is not waited for")?;
-        ensure(!domain.cancel(token.cookie()), "a token was cancelled")?;
+        ensure(
+            domain.cancel(token.cookie()) == Cancelled::AskedToStop,
+            "a token was cancelled",
+        )?;
         token.finish();
-        domain.synchronize_cookie_with(cookie.next(), patience())?;
+        domain.synchronize_with(patience(), ..=cookie)?;
         domain.cancel_all();
         domain.synchronize_result()
     })?;
@@ -423,7 +420,7 @@ fn device_domain(bench: &Bench) -> Result {
     bench.submit(
         &ledger,
         move |_: &TaskContext<'_>, _: &Device<Bound>| ticket.run(),
-        |func| domain.schedule(func, GFP_KERNEL),
+        |func| domain.schedule_with_device(GFP_KERNEL, func),
     )?;
     // Leaked: to remove the device waits for the task.
     core::mem::forget(domain);

@@ -18,7 +18,9 @@ use crate::{
 use async_domain::{
     new_async_domain,
     AsyncDomain,
+    Cancelled,
     Cookie,
+    Submit,
     TaskContext,
     WaitMode, //
 };
@@ -49,13 +51,12 @@ fn add(
 ) -> Result<Cookie> {
     let ticket = Ticket::new(ledger);
 
-    Ok(domain.schedule(
-        move |context: &TaskContext<'_>| {
+    Ok(
+        domain.schedule(GFP_KERNEL, move |context: &TaskContext<'_>| {
             ticket.run();
             func(context);
-        },
-        GFP_KERNEL,
-    )?)
+        })?,
+    )
 }
 
 /// All places are taken by tasks that wait for a gate. What must go on without a place does.
@@ -71,9 +72,9 @@ fn full() -> Result {
     for _ in 0..8 {
         let (work, retire) = (Ticket::new(&worked), Ticket::new(&retired));
         order.schedule_ordered(
+            GFP_KERNEL,
             move |_: &TaskContext<'_>| work.run(),
             move |(), _: &TaskContext<'_>| retire.run(),
-            GFP_KERNEL,
         )?;
     }
     ensure(eventually(|| worked.ran() == 8), "work was not done")?;
@@ -89,7 +90,7 @@ fn full() -> Result {
         d.scope(|scope| {
             for _ in 0..4 {
                 let ticket = Ticket::new(&s);
-                let _ = scope.schedule(move |_: &TaskContext<'_>| ticket.run(), GFP_KERNEL);
+                let _ = scope.schedule(GFP_KERNEL, move |_: &TaskContext<'_>| ticket.run());
             }
         });
     })?;
@@ -116,7 +117,7 @@ fn full() -> Result {
 
     // A waiter gives up in time.
     let soon = WaitMode::UNINTERRUPTIBLE.timeout(10);
-    let ret = domain.synchronize_cookie_with(Cookie::now(), soon);
+    let ret = domain.synchronize_with(soon, ..Cookie::now());
     ensure(ret == Err(ETIMEDOUT), "somebody did not wait for a task")?;
 
     // A future is polled, with the answer of an interrupt.
@@ -125,17 +126,14 @@ fn full() -> Result {
     let (ticket, f) = (Ticket::new(&polled), futures.clone());
     let awaited = futures.begin(GFP_KERNEL)?;
     let answered = awaited.cookie().next();
-    futures.spawn(
-        async move {
-            if f.wait(answered, GFP_KERNEL).await.is_ok() {
-                ticket.run();
-            }
-        },
-        GFP_KERNEL,
-    )?;
+    futures.spawn(GFP_KERNEL, async move {
+        if f.synchronize_async(GFP_KERNEL, ..answered).await.is_ok() {
+            ticket.run();
+        }
+    })?;
     let timer = Answer::new(GFP_KERNEL)?.comes_after(Delta::from_millis(1), awaited);
     futures
-        .synchronize_full_with(patience())
+        .synchronize_with(patience(), ..)
         .inspect_err(|_| pr_err!("a future is not polled while the workqueue is full\n"))?;
     drop(timer);
     polled.expect("future", 1, 1)?;
@@ -143,7 +141,7 @@ fn full() -> Result {
     // What an interrupt has released is retired.
     let timer = Answer::new(GFP_KERNEL)?.comes_after(Delta::from_millis(1), token);
     order
-        .synchronize_full_with(patience())
+        .synchronize_with(patience(), ..)
         .inspect_err(|_| pr_err!("nothing is retired while the workqueue is full\n"))?;
     drop(timer);
     retired.expect("retired", 8, 8)?;
@@ -157,9 +155,11 @@ fn full() -> Result {
 
     // What has not started can be taken back; the rest is run in its turn.
     let late = cookies.iter().rev().take((TASKS - running) as usize / 2);
-    let cancelled = late.filter(|&&cookie| domain.cancel(cookie)).count() as i32;
+    let cancelled = late
+        .filter(|&&cookie| domain.cancel(cookie) == Cancelled::Dropped)
+        .count() as i32;
     gate.complete_all();
-    domain.synchronize_full_with(patience())?;
+    domain.synchronize_with(patience(), ..)?;
     pr_info!("starve: {cancelled} of those that waited were cancelled\n");
     ensure(cancelled > 0, "nothing could be cancelled")?;
     ledger.expect("full", TASKS, TASKS - cancelled)?;
@@ -182,7 +182,7 @@ fn chain() -> Result {
     }
     bench
         .domain
-        .synchronize_full_with(patience())
+        .synchronize_with(patience(), ..)
         .inspect_err(|_| pr_err!("tasks that wait in order hold each other up\n"))?;
     ledger.expect("chain", TASKS, TASKS)?;
     ensure(next.load(Relaxed) == TASKS, "tasks were seen out of order")?;

@@ -14,6 +14,7 @@ use crate::{
 use async_domain::{
     new_async_domain,
     synchronize_all,
+    Submit,
     TaskContext, //
 };
 use kernel::{
@@ -67,10 +68,10 @@ pub(crate) fn run(count: u32) -> Result {
                     failed.add(1, Relaxed);
                 }
             },
-            |func| bench.domain.schedule(func, GFP_KERNEL),
+            |func| bench.domain.schedule(GFP_KERNEL, func),
         )?;
     }
-    bench.domain.synchronize_full()?;
+    bench.domain.synchronize(..)?;
     ledger.expect("storm", TASKS, TASKS)?;
     synchronize_all()?;
     ensure(failed.load(Relaxed) == 0, "an operation has failed")?;

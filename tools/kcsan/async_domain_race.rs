@@ -2,7 +2,10 @@
 
 //! A module with a data race: KCSAN is to report it. And one without, of which it is to say nothing.
 
-use async_domain::new_async_domain;
+use async_domain::{
+    new_async_domain,
+    Submit, //
+};
 use core::cell::UnsafeCell;
 use kernel::{
     prelude::*,
@@ -53,19 +56,16 @@ fn race(count: fn()) -> Result {
     let domain = new_async_domain!("race", GFP_KERNEL)?;
 
     for _ in 0..2 {
-        domain.schedule(
-            move |_| {
-                let start = Instant::<Monotonic>::now();
-                while start.elapsed() < DURATION {
-                    for _ in 0..1000 {
-                        count();
-                    }
+        domain.schedule(GFP_KERNEL, move |_| {
+            let start = Instant::<Monotonic>::now();
+            while start.elapsed() < DURATION {
+                for _ in 0..1000 {
+                    count();
                 }
-            },
-            GFP_KERNEL,
-        )?;
+            }
+        })?;
     }
-    domain.synchronize_full()
+    domain.synchronize(..)
 }
 
 struct Race;

@@ -124,11 +124,9 @@ fn balance(world: &World) {
     );
     for slot in 0..world.slots.len() {
         let live = world.live(slot);
-        let drained = own.watched(Waiting::Empty(live.clone()), || {
-            live.domain.synchronize_full()
-        });
+        let drained = own.watched(Waiting::Empty(live.clone()), || live.domain.synchronize(..));
 
-        check!(drained == Ok(()), "synchronize_full fails with {drained:?}");
+        check!(drained == Ok(()), "synchronize(..) fails with {drained:?}");
         live.is_idle();
     }
     body::balance();

@@ -57,7 +57,7 @@ const OPERATIONS: &[Operation] = &[
     operation("submit a shared item", 2, item::again),
     operation("scope", 2, scope::run),
     operation("handle", 3, result::handle),
-    operation("schedule_fallible", 1, result::fallible),
+    operation("schedule_result", 1, result::fallible),
     operation("spawn", 3, future::spawn),
     operation("poll a wait", 6, future::poll),
     operation("synchronize", 6, wait::synchronize),

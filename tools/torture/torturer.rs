@@ -68,12 +68,12 @@ impl Torturer {
         let ret = self
             .post()
             .watched(Waiting::Below(live.clone(), cookie), || {
-                live.domain.synchronize_cookie_with(cookie, how.mode)
+                live.domain.synchronize_with(how.mode, ..cookie)
             });
-        let done = how.judge(ret, began, "synchronize_cookie");
+        let done = how.judge(ret, began, "synchronize_below");
 
         if done {
-            live.model.all_below(cookie, "synchronize_cookie");
+            live.model.all_below(cookie, "synchronize_below");
         }
         done
     }
@@ -90,9 +90,9 @@ impl Torturer {
         Kind::Drain.count();
         let began = kthread::jiffies();
         let ret = self.post().watched(Waiting::Empty(live.clone()), || {
-            live.domain.synchronize_full_with(how.mode)
+            live.domain.synchronize_with(how.mode, ..)
         });
-        how.judge(ret, began, "synchronize_full")
+        how.judge(ret, began, "synchronize")
     }
 
     /// Drops a domain; waits for its end if this is the last reference.

@@ -15,6 +15,7 @@ use async_domain::{
     Cookie,
     DeviceDomain,
     OwnedDomain,
+    Submit,
     SubmitError,
     TaskContext,
     WaitMode, //
@@ -162,15 +163,15 @@ impl Kept {
         let domain = self.domain()?;
 
         for _ in 0..4 {
-            domain.schedule(slow(), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, slow())?;
         }
         Ok(())
     }
 
     /// If loading fails, nobody but the library waits for these: they are the last ones.
     fn fixed(&mut self) -> Result {
-        SHARED.schedule(slow_by(5), GFP_KERNEL)?;
-        EXCLUSIVE.schedule(slow_by(5), GFP_KERNEL)?;
+        SHARED.schedule(GFP_KERNEL, slow_by(5))?;
+        EXCLUSIVE.schedule(GFP_KERNEL, slow_by(5))?;
         Ok(())
     }
 
@@ -181,11 +182,9 @@ impl Kept {
         self.answered(&domain)?;
         for _ in 0..4 {
             let (work, retire) = (slow(), slow());
-            domain.schedule_ordered(
-                work,
-                |(), context: &TaskContext<'_>| retire(context),
-                GFP_KERNEL,
-            )?;
+            domain.schedule_ordered(GFP_KERNEL, work, |(), context: &TaskContext<'_>| {
+                retire(context)
+            })?;
         }
         Ok(())
     }
@@ -200,14 +199,11 @@ impl Kept {
         let answered = self.answered(&domain)?.next();
         let (ticket, d) = (Ticket::new(), domain.clone());
 
-        domain.spawn(
-            async move {
-                if d.wait(answered, GFP_KERNEL).await.is_ok() {
-                    ticket.run();
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        domain.spawn(GFP_KERNEL, async move {
+            if d.synchronize_async(GFP_KERNEL, ..answered).await.is_ok() {
+                ticket.run();
+            }
+        })?;
         Ok(())
     }
 
@@ -216,14 +212,11 @@ impl Kept {
         let domain = self.domain()?;
         let (ticket, d) = (Ticket::new(), domain.clone());
 
-        domain.schedule(
-            move |_: &TaskContext<'_>| {
-                let ran = in_scope(&d);
-                bug_unless(ran == Ok(2), "a scope was left before its tasks");
-                ticket.run();
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_: &TaskContext<'_>| {
+            let ran = in_scope(&d);
+            bug_unless(ran == Ok(2), "a scope was left before its tasks");
+            ticket.run();
+        })?;
         Ok(())
     }
 
@@ -241,9 +234,9 @@ impl Kept {
         let domain = DeviceDomain::new(bound.as_ref())?;
         let func = slow();
 
-        domain.schedule(
-            move |context: &TaskContext<'_>, _: &Device<Bound>| func(context),
+        domain.schedule_with_device(
             GFP_KERNEL,
+            move |context: &TaskContext<'_>, _: &Device<Bound>| func(context),
         )?;
         self.devices.push(device, GFP_KERNEL)?;
         Ok(domain)
@@ -256,15 +249,12 @@ impl Kept {
         let ring: Arc<CompletionRing<u64>> = ring;
         let ticket = Ticket::new();
 
-        domain.schedule(
-            move |_: &TaskContext<'_>| {
-                let soon = WaitMode::KILLABLE.timeout(2);
-                let ret = ring.wait(&mut [0], 1, soon);
-                bug_unless(ret == Err(ETIMEDOUT), "an empty ring gave something");
-                ticket.run();
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_: &TaskContext<'_>| {
+            let soon = WaitMode::KILLABLE.timeout(2);
+            let ret = ring.wait(&mut [0], 1, soon);
+            bug_unless(ret == Err(ETIMEDOUT), "an empty ring gave something");
+            ticket.run();
+        })?;
         Ok(())
     }
 
@@ -272,12 +262,10 @@ impl Kept {
     fn leaked(&mut self) -> Result {
         let domain = new_async_domain!("leaked", GFP_KERNEL)?;
 
-        domain.schedule(slow_by(5), GFP_KERNEL)?;
-        domain.schedule_ordered(
-            slow_by(5),
-            |(), context: &TaskContext<'_>| slow()(context),
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, slow_by(5))?;
+        domain.schedule_ordered(GFP_KERNEL, slow_by(5), |(), context: &TaskContext<'_>| {
+            slow()(context)
+        })?;
         mem::forget(domain);
         mem::forget(self.device_domain(c"async_domain_leaked")?);
         Ok(())
@@ -291,13 +279,10 @@ fn in_scope(domain: &AsyncDomain) -> Result<i32> {
     domain.scope(|scope| -> Result {
         for _ in 0..2 {
             let func = slow();
-            scope.schedule(
-                |context: &TaskContext<'_>| {
-                    func(context);
-                    ran.add(1, Relaxed);
-                },
-                GFP_KERNEL,
-            )?;
+            scope.schedule(GFP_KERNEL, |context: &TaskContext<'_>| {
+                func(context);
+                ran.add(1, Relaxed);
+            })?;
         }
         Ok(())
     })?;
@@ -346,7 +331,7 @@ impl Drop for Unload {
             pr_err!("BUG: unloaded with {made} closures made, {ran} run, {dropped} dropped\n");
         }
         // Nothing can be submitted any more that holds the module. Scopes do not.
-        match SHARED.schedule(slow(), GFP_KERNEL) {
+        match SHARED.schedule(GFP_KERNEL, slow()) {
             Err(SubmitError { error, .. }) => {
                 bug_unless(error == ESHUTDOWN, "a task was refused with another error")
             }

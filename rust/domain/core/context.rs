@@ -16,14 +16,14 @@ use super::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, TaskContext};
+/// use async_domain::{new_async_domain, Submit, TaskContext};
 ///
 /// fn probe(port: u32, context: &TaskContext<'_>) {
 ///     pr_info!("port {port} by task {}\n", context.cookie());
 /// }
 ///
 /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
-/// domain.schedule(|context| probe(0, context), GFP_KERNEL)?;
+/// domain.schedule(GFP_KERNEL, |context| probe(0, context))?;
 /// # Ok::<(), Error>(())
 /// ```
 pub struct TaskContext<'a> {

@@ -3,6 +3,11 @@
 //! Sequence cookies, and the filter of waits for the frontier.
 
 use crate::wait::AtLeast;
+use core::ops::{
+    RangeFull,
+    RangeTo,
+    RangeToInclusive, //
+};
 use kernel::{
     fmt,
     sync::atomic::{
@@ -59,7 +64,7 @@ impl Cookie {
     /// Returns a cookie above those of all tasks that were submitted before the call, to any
     /// domain.
     ///
-    /// `domain.synchronize_cookie(Cookie::now())` waits for all that the domain has been given so
+    /// `domain.synchronize(..Cookie::now())` waits for all that the domain has been given so
     /// far, and not for what it is given in the meantime.
     #[inline]
     pub fn now() -> Self {
@@ -97,3 +102,41 @@ impl fmt::Display for Cookie {
 
 /// Waits until the *frontier*, the lowest cookie in progress, is this one or a higher one.
 pub(crate) type AllBelow = AtLeast<Cookie>;
+
+/// The tasks to wait for, as a range of cookies: `..` for all, `..cookie` for those below a cookie, and
+/// `..=cookie` for that one too.
+pub trait CookieRange: sealed::Sealed {
+    /// The cookie below which all are; `None` for all that there are.
+    #[doc(hidden)]
+    fn end(&self) -> Option<Cookie>;
+}
+
+impl CookieRange for RangeFull {
+    #[inline]
+    fn end(&self) -> Option<Cookie> {
+        None
+    }
+}
+
+impl CookieRange for RangeTo<Cookie> {
+    #[inline]
+    fn end(&self) -> Option<Cookie> {
+        Some(self.end)
+    }
+}
+
+impl CookieRange for RangeToInclusive<Cookie> {
+    #[inline]
+    fn end(&self) -> Option<Cookie> {
+        Some(self.end.next())
+    }
+}
+
+mod sealed {
+    use super::*;
+
+    pub trait Sealed {}
+    impl Sealed for RangeFull {}
+    impl Sealed for RangeTo<Cookie> {}
+    impl Sealed for RangeToInclusive<Cookie> {}
+}

@@ -47,21 +47,18 @@ pub const DEFAULT_LIMIT: usize = 32768;
 /// Two slow things at a time, which are seen in the order in which they were asked for:
 ///
 /// ```
-/// use async_domain::{new_async_domain, AsyncDomain};
+/// use async_domain::{new_async_domain, AsyncDomain, Submit};
 ///
 /// fn bring_up(domain: &AsyncDomain) -> Result {
 ///     for i in 0..2 {
-///         domain.schedule(
-///             move |context| {
-///                 // ... the slow part, in parallel ...
-///                 if context.synchronize().is_ok() {
-///                     pr_info!("device {i} is there\n");
-///                 }
-///             },
-///             GFP_KERNEL,
-///         )?;
+///         domain.schedule(GFP_KERNEL, move |context| {
+///             // ... the slow part, in parallel ...
+///             if context.synchronize().is_ok() {
+///                 pr_info!("device {i} is there\n");
+///             }
+///         })?;
 ///     }
-///     domain.synchronize_full()
+///     domain.synchronize(..)
 /// }
 ///
 /// bring_up(&*new_async_domain!("bring_up", GFP_KERNEL)?)?;
@@ -107,11 +104,11 @@ pub(crate) struct State {
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, Stats};
+/// use async_domain::{new_async_domain, Stats, Submit};
 ///
 /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
-/// domain.schedule(|_| pr_info!("a port\n"), GFP_KERNEL)?;
-/// domain.synchronize_full()?;
+/// domain.schedule(GFP_KERNEL, |_| pr_info!("a port\n"))?;
+/// domain.synchronize(..)?;
 ///
 /// let stats: Stats = domain.stats();
 /// assert_eq!((stats.submitted, stats.finished, stats.spurious), (1, 1, 0));

@@ -204,7 +204,9 @@ impl Task {
 
             (*this).domain = domain;
             (*this).holds = if let Some(scope_data) = scope.as_ref() {
-                Holds::Scope(scope, scope_data.hold(module)?)
+                let refs = scope_data.hold(module)?;
+                scope_data.add_task();
+                Holds::Scope(scope, refs)
             } else if is_held_by(domain, module) {
                 Holds::Domain
             } else {
@@ -226,12 +228,15 @@ impl Task {
     // Tested by: kunit unfinished_tasks_hold_their_module, kunit
     //   tasks_of_another_module_than_the_frame_hold_it.
     pub(crate) unsafe fn unprepare(this: NonNull<Self>) {
-        // SAFETY: As above.
-        drop(unsafe {
-            (*this.as_ptr())
-                .holds
-                .into_refs((*this.as_ptr()).ops.module)
-        });
+        // SAFETY: The task belongs to the caller.
+        let Self { holds, ops, .. } = unsafe { this.as_ref() };
+
+        // SAFETY: These are the references that the task was prepared with.
+        drop(unsafe { holds.into_refs(ops.module) });
+        // SAFETY: The scope waits for the task, which has not been removed.
+        if let Some(scope) = unsafe { holds.scope().as_ref() } {
+            scope.remove_task();
+        }
     }
 
     /// The work item of a task.

@@ -380,6 +380,7 @@ mod tests {
             eventually,
             Gate, //
         },
+        Submit,
         Token, //
     };
     use kernel::sync::{
@@ -419,6 +420,7 @@ mod tests {
             let (n, w, b, s) = (next.clone(), wrong.clone(), base.clone(), spread.clone());
 
             domain.schedule_ordered(
+                GFP_KERNEL,
                 move |_| {
                     let now = r.fetch_add(1, Relaxed) + 1;
                     // Rarely wrong, and then too low, since it is not one step.
@@ -445,7 +447,6 @@ mod tests {
                         w.add(1, Relaxed);
                     }
                 },
-                GFP_KERNEL,
             )?;
         }
         // They all come to the end of their parallel part, and none retires. A moment later, the last of them
@@ -454,7 +455,7 @@ mod tests {
         kunit::settle();
         assert_eq!(next.load(Relaxed), 0);
         gate.open();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(next.load(Relaxed), N);
         assert_eq!(wrong.load(Relaxed), 0);
         // CAST: A small number.
@@ -477,6 +478,7 @@ mod tests {
             let (n, w) = (next.clone(), wrong.clone());
 
             domain.schedule_ordered(
+                GFP_KERNEL,
                 move |_| kernel::time::delay::fsleep(kernel::time::Delta::from_millis(delay)),
                 move |(), context| {
                     let ret = context.synchronize();
@@ -484,10 +486,9 @@ mod tests {
                         w.add(1, Relaxed);
                     }
                 },
-                GFP_KERNEL,
             )?;
         }
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!((next.load(Relaxed), wrong.load(Relaxed)), (64, 0));
         Ok(())
     }
@@ -499,12 +500,12 @@ mod tests {
         let (worked, r) = (Gate::new()?, retired.clone());
         let w = worked.clone();
         let cookie = domain.schedule_ordered(
+            GFP_KERNEL,
             move |_| w.open(),
             move |(), _| {
                 kunit::settle();
                 r.store(1, Relaxed);
             },
-            GFP_KERNEL,
         )?;
 
         worked.wait();
@@ -512,7 +513,7 @@ mod tests {
         assert_eq!(retired.load(Relaxed), 0);
         // A token is finished outside of any worker: one is found to retire the task.
         kunit::with_hard_interrupts_off(|| first.finish());
-        domain.synchronize_cookie(cookie.next())?;
+        domain.synchronize(..=cookie)?;
         assert_eq!(retired.load(Relaxed), 1);
         Ok(())
     }
@@ -526,21 +527,21 @@ mod tests {
         for i in 0..32i32 {
             let (n, w) = (next.clone(), wrong.clone());
             domain.schedule_ordered(
+                GFP_KERNEL,
                 |_| (),
                 move |(), _| {
                     if n.fetch_add(1, Relaxed) != i {
                         w.add(1, Relaxed);
                     }
                 },
-                GFP_KERNEL,
             )?;
-            domain.schedule(|_| (), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, |_| ())?;
             tokens.push(Some(domain.begin(GFP_KERNEL)?), GFP_KERNEL)?;
         }
         for i in kunit::shuffled(32)? {
             drop::<Option<Token>>(tokens[i].take());
         }
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!((next.load(Relaxed), wrong.load(Relaxed)), (32, 0));
         Ok(())
     }
@@ -557,6 +558,7 @@ mod tests {
             let g = gate.clone();
 
             domain.schedule_ordered(
+                GFP_KERNEL,
                 move |_| {
                     g.wait();
                     drop(own);
@@ -566,10 +568,9 @@ mod tests {
                     drop(kept.take());
                     d.open();
                 },
-                GFP_KERNEL,
             )?;
             let r = retired.clone();
-            domain.schedule_ordered(|_| (), move |(), _| r.add(1, Relaxed), GFP_KERNEL)?;
+            domain.schedule_ordered(GFP_KERNEL, |_| (), move |(), _| r.add(1, Relaxed))?;
             drop(domain);
             gate.open();
             done.wait();

@@ -672,6 +672,7 @@ mod tests {
         eventually,
         Gate, //
     };
+    use crate::Submit;
     use crate::WaitMode;
     use kernel::time::msecs_to_jiffies;
 
@@ -682,17 +683,14 @@ mod tests {
         let d = domain.clone();
 
         other.set_limit(0);
-        let handle = domain.schedule_with_handle(
-            move |_| {
-                let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+        let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+            let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
 
-                other.schedule_or_run(|_| (), GFP_KERNEL)?;
-                let after_task = d.synchronize_full_with(mode);
-                other.scope(|_| ());
-                Ok::<_, Error>((after_task, d.synchronize_full_with(mode)))
-            },
-            GFP_KERNEL,
-        )?;
+            other.schedule_or_run(GFP_KERNEL, |_| ())?;
+            let after_task = d.synchronize_with(mode, ..);
+            other.scope(|_| ());
+            Ok::<_, Error>((after_task, d.synchronize_with(mode, ..)))
+        })?;
         assert_eq!(handle.join(), Ok(Ok((Err(EDEADLK), Err(EDEADLK)))));
         Ok(())
     }
@@ -711,24 +709,21 @@ mod tests {
         assert!(eventually(|| taken() == 0));
 
         let (d, g) = (dying.clone(), gate.clone());
-        let handle = domain.schedule_with_handle(
-            move |_| {
-                // As far as that can be undone.
-                let slot = find();
-                let before = innermost();
-                forget_current();
-                let after = (innermost().is_null(), find().is_none());
-                d.open();
-                g.wait();
-                if let Some(slot) = slot {
-                    slot.thread.store(ffi::current(), Relaxed);
-                    // SAFETY: The slot is ours again.
-                    unsafe { *slot.innermost.get() = before };
-                }
-                (slot.is_some(), after)
-            },
-            GFP_KERNEL,
-        )?;
+        let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+            // As far as that can be undone.
+            let slot = find();
+            let before = innermost();
+            forget_current();
+            let after = (innermost().is_null(), find().is_none());
+            d.open();
+            g.wait();
+            if let Some(slot) = slot {
+                slot.thread.store(ffi::current(), Relaxed);
+                // SAFETY: The slot is ours again.
+                unsafe { *slot.innermost.get() = before };
+            }
+            (slot.is_some(), after)
+        })?;
         dying.wait();
         let left = taken();
         gate.open();
@@ -754,23 +749,20 @@ mod tests {
 
         let (domain, gate) = (domain()?, Gate::new()?);
         let (d, g) = (domain.clone(), gate.clone());
-        let ret = domain.schedule_with_handle(
-            move |context| {
-                g.wait();
-                let d2 = d.clone();
-                d.set_limit(0);
-                let own = context.cookie();
-                let inner = d.scope(|_| d.synchronize_cookie(own.next()));
-                let _ = d2.schedule_or_run(|_| (), GFP_KERNEL);
-                let nested = d.synchronize_full();
-                (inner, nested, d.synchronize_cookie(own))
-            },
-            GFP_KERNEL,
-        )?;
+        let ret = domain.schedule_with_handle(GFP_KERNEL, move |context| {
+            g.wait();
+            let d2 = d.clone();
+            d.set_limit(0);
+            let own = context.cookie();
+            let inner = d.scope(|_| d.synchronize(..=own));
+            let _ = d2.schedule_or_run(GFP_KERNEL, |_| ());
+            let nested = d.synchronize(..);
+            (inner, nested, d.synchronize(..own))
+        })?;
         assert!(eventually(|| SPILL.len.load(Relaxed) == 1));
         gate.open();
         assert_eq!(ret.join(), Ok((Err(EDEADLK), Err(EDEADLK), Ok(()))));
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(SPILL.len.load(Relaxed), 0);
         for slot in taken {
             slot.thread.store(ptr::null_mut(), Release);

@@ -392,7 +392,9 @@ mod tests {
             Gate,
             Thread, //
         },
+        Cancelled,
         OwnedDomain,
+        Submit,
         TaskContext,
         TaskHeader,
         TaskItem, //
@@ -479,8 +481,8 @@ mod tests {
         let (domain, gate) = (domain()?, Gate::new()?);
 
         kunit::with_full_queue(|| {
-            let first = domain.schedule(|_| (), GFP_KERNEL)?;
-            let placed = domain.on_node(0)?.schedule(|_| (), GFP_KERNEL)?;
+            let first = domain.schedule(GFP_KERNEL, |_| ())?;
+            let placed = domain.on_node(0)?.schedule(GFP_KERNEL, |_| ())?;
             let token = domain.begin(GFP_KERNEL)?;
             let item = Stays::new(&gate)?;
             let (other, queued) = (Stays::new(&gate)?, domain.submit(item.clone())?);
@@ -507,7 +509,7 @@ mod tests {
             Ok(())
         })?;
         gate.open();
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 
     #[test]
@@ -516,6 +518,7 @@ mod tests {
         let token = domain.begin(GFP_KERNEL)?;
         let (work, retire) = (gates[0].clone(), gates[1].clone());
         let cookie = domain.schedule_ordered(
+            GFP_KERNEL,
             move |_| {
                 work.wait();
                 pid()
@@ -524,7 +527,6 @@ mod tests {
                 retire.wait();
                 assert!(worked_by.is_some());
             },
-            GFP_KERNEL,
         )?;
 
         assert!(eventually(
@@ -543,7 +545,7 @@ mod tests {
         ));
         assert_eq!(stage(&domain, cookie), Some(Stage::Retiring));
         gates[1].open();
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 
     #[test]
@@ -551,14 +553,11 @@ mod tests {
         let (domain, gate) = (domain()?, Gate::new()?);
         let (g, item) = (gate.clone(), Stays::new(&gate)?);
         let d = domain.clone();
-        let closure = domain.schedule_with_handle(
-            move |context| {
-                let seen = task(&d, context.cookie()).map(|t| (t.stage, t.worker));
-                g.wait();
-                (seen, pid())
-            },
-            GFP_KERNEL,
-        )?;
+        let closure = domain.schedule_with_handle(GFP_KERNEL, move |context| {
+            let seen = task(&d, context.cookie()).map(|t| (t.stage, t.worker));
+            g.wait();
+            (seen, pid())
+        })?;
         let in_items_memory = domain.submit(item.clone())?;
 
         // The item has no place of its own any more.
@@ -571,20 +570,17 @@ mod tests {
         gate.open();
         let (seen, worker) = closure.join()?;
         assert_eq!(seen, Ok((Stage::Running, worker)));
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
 
         // In the caller's context: there is no memory, and no function that could be named.
         domain.set_limit(0);
         let d = domain.clone();
         let here = Arc::new(Atomic::<bool>::new(false), GFP_KERNEL)?;
         let h = here.clone();
-        let _ = domain.schedule_or_run(
-            move |context| {
-                let seen = task(&d, context.cookie()).map(|t| (t.stage, t.worker, t.code));
-                h.store(seen == Ok((Stage::Running, pid(), Code::Unknown)), Relaxed);
-            },
-            GFP_KERNEL,
-        );
+        let _ = domain.schedule_or_run(GFP_KERNEL, move |context| {
+            let seen = task(&d, context.cookie()).map(|t| (t.stage, t.worker, t.code));
+            h.store(seen == Ok((Stage::Running, pid(), Code::Unknown)), Relaxed);
+        });
         assert!(here.load(Relaxed));
         Ok(())
     }
@@ -595,19 +591,16 @@ mod tests {
         let token = domain.begin(GFP_KERNEL)?;
 
         domain.scope(|scope| -> Result {
-            let cookie = scope.schedule(|_| gate.wait(), GFP_KERNEL)?;
+            let cookie = scope.schedule(GFP_KERNEL, |_| gate.wait())?;
             assert_eq!(task(&domain, cookie)?.scope, pid());
             gate.open();
             Ok(())
         })?;
 
         let (d, cookie) = (domain.clone(), token.cookie());
-        let future = domain.spawn(
-            async move {
-                let _ = d.wait(cookie.next(), GFP_KERNEL).await;
-            },
-            GFP_KERNEL,
-        )?;
+        let future = domain.spawn(GFP_KERNEL, async move {
+            let _ = d.synchronize_async(GFP_KERNEL, ..=cookie).await;
+        })?;
         assert!(eventually(
             || stage(&domain, future) == Some(Stage::Awaiting)
         ));
@@ -620,7 +613,7 @@ mod tests {
         let canceller = kunit::with_full_queue(|| {
             let g = gate.clone();
             let slow = ScopeGuard::new(move || g.wait());
-            let cancelled = domain.schedule(move |_| drop(slow), GFP_KERNEL)?;
+            let cancelled = domain.schedule(GFP_KERNEL, move |_| drop(slow))?;
             let d = domain.clone();
             let canceller = Thread::spawn(move || d.cancel(cancelled))?;
 
@@ -631,9 +624,9 @@ mod tests {
             Ok(canceller)
         })?;
         gate.open();
-        assert!(canceller.join());
+        assert_eq!(canceller.join(), Cancelled::Dropped);
         token.finish();
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 
     #[test]
@@ -646,8 +639,8 @@ mod tests {
         for i in 0..2 {
             let d = domain.clone();
             let waiter = Thread::spawn(move || match i {
-                0 => (pid(), d.synchronize_full()),
-                _ => (pid(), d.synchronize_cookie(cookies[0])),
+                0 => (pid(), d.synchronize(..)),
+                _ => (pid(), d.synchronize(..cookies[0])),
             })?;
             waiters.push(waiter, GFP_KERNEL)?;
         }
@@ -682,7 +675,7 @@ mod tests {
         }
         for _ in 0..5 {
             let d = domain.clone();
-            waiters.push(Thread::spawn(move || d.synchronize_full())?, GFP_KERNEL)?;
+            waiters.push(Thread::spawn(move || d.synchronize(..))?, GFP_KERNEL)?;
         }
         assert!(eventually(|| domain.stats().waits == 5));
 

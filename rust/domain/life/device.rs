@@ -21,17 +21,16 @@ use crate::{
                 self,
                 Body, //
             },
-            error::SubmitError, //
+            error::SubmitError,
+            schedule::Submit,
+            target::Target, //
         }, //
     },
     ffi, //
 };
 use core::{
     ops::Deref,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    ptr::NonNull, //
 };
 use kernel::{
     alloc::Flags,
@@ -62,13 +61,10 @@ use kernel::{
 /// fn probe(dev: &Device<Bound>) -> Result<DeviceDomain> {
 ///     let domain = DeviceDomain::new(dev)?;
 ///
-///     domain.schedule(
-///         |_, dev| {
-///             // ... bring up a part of the device: `registers.access(dev)?` ...
-///             dev_info!(dev, "a part is up\n");
-///         },
-///         GFP_KERNEL,
-///     )?;
+///     domain.schedule_with_device(GFP_KERNEL, |_, dev| {
+///         // ... bring up a part of the device: `registers.access(dev)?` ...
+///         dev_info!(dev, "a part is up\n");
+///     })?;
 ///     // Goes to the driver's private data.
 ///     Ok(domain)
 /// }
@@ -101,11 +97,11 @@ impl DeviceDomain {
 
     /// Runs a function asynchronously, with the bound device, near its NUMA node; returns its cookie.
     ///
-    /// See [`AsyncDomain::schedule`].
+    /// See [`Submit::schedule`].
     ///
     /// # Errors
     ///
-    /// Gives the closure back, as [`AsyncDomain::schedule`] does; with `ESHUTDOWN` if the device is
+    /// Gives the closure back, as [`Submit::schedule`] does; with `ESHUTDOWN` if the device is
     /// being unbound, or has been.
     ///
     /// # Context
@@ -113,7 +109,7 @@ impl DeviceDomain {
     /// Any, with `flags` that fit it.
     #[inline]
     // Tested by: kunit unbinding_waits_for_the_tasks, kunit a_leaked_domain_does_not_outlive_the_binding.
-    pub fn schedule<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    pub fn schedule_with_device<F>(&self, flags: Flags, func: F) -> Result<Cookie, SubmitError<F>>
     where
         F: FnOnce(&TaskContext<'_>, &Device<Bound>) + Send + 'static,
     {
@@ -122,10 +118,10 @@ impl DeviceDomain {
         // SAFETY: The closure is `'static`. The device is bound as long as the domain has unfinished
         // tasks: it is one of this domain.
         unsafe {
-            self.0.domain().near(self.0.device()).submit_body(
-                WithDevice { func, device },
+            closure::submit(
+                self.0.domain().near(self.0.device()).destination(),
                 flags,
-                ptr::null(),
+                WithDevice { func, device },
             )
         }
         .map_err(|error| error.map(|body| body.func))
@@ -139,17 +135,17 @@ impl TaskContext<'_> {
     /// # Examples
     ///
     /// ```
-    /// use async_domain::{TaskContext, DeviceDomain};
+    /// use async_domain::{DeviceDomain, Submit};
     ///
     /// fn bring_up(domain: &DeviceDomain) -> Result {
     ///     domain.schedule_ordered(
+    ///         GFP_KERNEL,
     ///         |_| (), // ... in parallel ...
-    ///         |(), context: &TaskContext<'_>| {
+    ///         |(), context| {
     ///             if let Some(dev) = context.device() {
     ///                 dev_info!(dev, "up, in order\n");
     ///             }
     ///         },
-    ///         GFP_KERNEL,
     ///     )?;
     ///     Ok(())
     /// }
@@ -243,7 +239,9 @@ mod tests {
         Gate,
         Thread, //
     };
+    use crate::Submit;
     use core::mem;
+    use core::ptr;
     use ffi::FauxDevice;
     use kernel::{
         devres,
@@ -307,15 +305,12 @@ mod tests {
         devres::register(bound(&device), Registers(state.clone()), GFP_KERNEL)?;
 
         let (gate, seen) = (gate.clone(), seen.clone());
-        domain.schedule(
-            move |context, dev| {
-                gate.wait();
-                settle();
-                let same = context.device().is_some_and(|other| ptr::eq(other, dev));
-                seen.store(state.load(Relaxed) + i32::from(same), Relaxed);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule_with_device(GFP_KERNEL, move |context, dev| {
+            gate.wait();
+            settle();
+            let same = context.device().is_some_and(|other| ptr::eq(other, dev));
+            seen.store(state.load(Relaxed) + i32::from(same), Relaxed);
+        })?;
         Ok((device, domain))
     }
 
@@ -338,16 +333,16 @@ mod tests {
         settle();
         assert_eq!((gone.load(Relaxed), seen.load(Relaxed)), (0, 0));
         // It is closed to new tasks of all kinds.
-        let refused = domain.schedule(|_, _| (), GFP_KERNEL);
+        let refused = domain.schedule_with_device(GFP_KERNEL, |_, _| ());
         assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
-        let refused = AsyncDomain::schedule(&domain, |_| (), GFP_KERNEL);
+        let refused = domain.schedule(GFP_KERNEL, |_| ());
         assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
 
         gate.open();
         unbinder.join();
         assert_eq!(seen.load(Relaxed), 2);
         assert!(!in_list(&domain));
-        let refused = domain.schedule(|_, _| (), GFP_KERNEL);
+        let refused = domain.schedule_with_device(GFP_KERNEL, |_, _| ());
         assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
         Ok(())
     }
@@ -395,20 +390,17 @@ mod tests {
         let domain = Arc::new(DeviceDomain::new(bound(&device))?, GFP_KERNEL)?;
 
         let (d, g, b, s) = (domain.clone(), gate.clone(), begun.clone(), seen.clone());
-        domain.schedule(
-            move |_, dev| {
-                g.wait();
-                // The last handle.
-                drop(d);
-                b.open();
-                settle();
-                // Still bound.
-                // SAFETY: The device is valid.
-                let status = unsafe { ffi::dev_links_status(binding::raw(dev)) };
-                s.store(status as i32, Relaxed);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule_with_device(GFP_KERNEL, move |_, dev| {
+            g.wait();
+            // The last handle.
+            drop(d);
+            b.open();
+            settle();
+            // Still bound.
+            // SAFETY: The device is valid.
+            let status = unsafe { ffi::dev_links_status(binding::raw(dev)) };
+            s.store(status as i32, Relaxed);
+        })?;
         drop(domain);
         gate.open();
         begun.wait();
@@ -425,15 +417,12 @@ mod tests {
         let domain = DeviceDomain::new(bound(&device))?;
         let (g, r) = (gate.clone(), ret.clone());
 
-        domain.schedule(
-            move |_, dev| {
-                g.wait();
-                if let Err(e) = DeviceDomain::new(dev) {
-                    r.store(e.to_errno(), Relaxed);
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule_with_device(GFP_KERNEL, move |_, dev| {
+            g.wait();
+            if let Err(e) = DeviceDomain::new(dev) {
+                r.store(e.to_errno(), Relaxed);
+            }
+        })?;
         let unbinder = Thread::spawn(move || drop(device))?;
         assert!(eventually(|| domain.stats().waits == 1));
         gate.open();
@@ -450,10 +439,10 @@ mod tests {
         let second = DeviceDomain::new(bound(&other))?;
         let third = DeviceDomain::new(bound(&device))?;
 
-        second.schedule(|_, _| (), GFP_KERNEL)?;
+        second.schedule_with_device(GFP_KERNEL, |_, _| ())?;
         drop(other);
         assert!(!in_list(&second) && in_list(&domain) && in_list(&third));
-        assert!(domain.schedule(|_, _| (), GFP_KERNEL).is_ok());
+        assert!(domain.schedule_with_device(GFP_KERNEL, |_, _| ()).is_ok());
         gate.open();
         drop(device);
         assert!(!in_list(&domain) && !in_list(&third));
@@ -469,11 +458,11 @@ mod tests {
         for domain in [&*domain, &*ordinary] {
             let (a, b) = (seen.clone(), seen.clone());
             domain.schedule_ordered(
+                GFP_KERNEL,
                 move |context| a.add(i32::from(context.device().is_some()), Relaxed),
                 move |(), context| b.add(i32::from(context.device().is_some()), Relaxed),
-                GFP_KERNEL,
             )?;
-            domain.synchronize_full()?;
+            domain.synchronize(..)?;
         }
         assert_eq!(seen.load(Relaxed), 2);
         Ok(())
@@ -491,14 +480,11 @@ mod tests {
         let state = Arc::new(Atomic::new(1), GFP_KERNEL)?;
         devres::register(dev, Registers(state.clone()), GFP_KERNEL)?;
 
-        domain.schedule(
-            move |_, _| {
-                eventually(|| GATE.load(Relaxed) == 1);
-                settle();
-                SEEN.store(state.load(Relaxed), Relaxed);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule_with_device(GFP_KERNEL, move |_, _| {
+            eventually(|| GATE.load(Relaxed) == 1);
+            settle();
+            SEEN.store(state.load(Relaxed), Relaxed);
+        })?;
         // For the sake of the leak detector: as good as leaked, since the list has it.
         // SAFETY: The handle is not used any more.
         drop(unsafe { ptr::read(&domain.0) });
@@ -546,7 +532,7 @@ mod tests {
                 assert!(matches!(second, Err(e) if e == ENOMEM));
                 assert!(in_list(&first));
                 assert!(!binding::is_listed(|other| !ptr::eq(other, &*first.0)));
-                first.schedule(|_, _| SEEN.store(1, Relaxed), GFP_KERNEL)?;
+                first.schedule_with_device(GFP_KERNEL, |_, _| SEEN.store(1, Relaxed))?;
                 Ok(())
             };
             probe().map_or_else(|e| e.to_errno(), |()| 0)

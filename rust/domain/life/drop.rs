@@ -84,6 +84,7 @@ mod tests {
     use crate::{
         domain::life::owned::OwnedDomain,
         errno::ESHUTDOWN,
+        Submit,
         SubmitError, //
     };
     use core::ptr;
@@ -99,16 +100,16 @@ mod tests {
     #[test]
     fn cookies_increase_over_all_domains() -> Result {
         let (a, b) = (domain()?, domain()?);
-        let mut last = a.schedule(|_| (), GFP_KERNEL)?;
+        let mut last = a.schedule(GFP_KERNEL, |_| ())?;
 
         for _ in 0..100 {
             let now = Cookie::now();
-            let in_b = b.schedule(|_| (), GFP_KERNEL)?;
+            let in_b = b.schedule(GFP_KERNEL, |_| ())?;
             let in_a = a.begin(GFP_KERNEL)?.cookie();
             assert!(last < now && now <= in_b && in_b < in_a);
             last = in_a;
         }
-        a.synchronize_full().and(b.synchronize_full())
+        a.synchronize(..).and(b.synchronize(..))
     }
 
     #[test]
@@ -119,17 +120,14 @@ mod tests {
 
         for _ in 0..8 {
             let (g, d) = (gate.clone(), done.clone());
-            domain.schedule(
-                move |_| {
-                    g.wait();
-                    settle();
-                    d.add(1, Relaxed);
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |_| {
+                g.wait();
+                settle();
+                d.add(1, Relaxed);
+            })?;
         }
         domain.close();
-        let refused = domain.schedule(|_| (), GFP_KERNEL);
+        let refused = domain.schedule(GFP_KERNEL, |_| ());
         assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
         assert!(matches!(domain.begin(GFP_KERNEL), Err(e) if e == ESHUTDOWN));
 
@@ -150,12 +148,12 @@ mod tests {
         let domain = OwnedDomain::new(c"kunit", static_keys, false, GFP_KERNEL)?;
 
         domain.begin(GFP_KERNEL)?.finish();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         registry::locked(|| domain.disown());
         // Lockdep forgets the classes. It would report a domain that still had one of them.
         drop(keys);
         assert!(matches!(domain.begin(GFP_KERNEL), Err(e) if e == ESHUTDOWN));
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert!(domain.owner().is_null());
         Ok(())
     }
@@ -169,27 +167,21 @@ mod tests {
 
         let (d, g, signal) = (domain.clone(), gate.clone(), dropped.clone());
         let (ran, seen) = (other_ran.clone(), other_seen.clone());
-        domain.schedule(
-            move |context| {
-                g.wait();
-                // The last reference: the others have been given up.
-                drop(d);
-                seen.store(ran.load(Relaxed), Relaxed);
-                if context.synchronize() == Err(ESHUTDOWN) {
-                    signal.open();
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |context| {
+            g.wait();
+            // The last reference: the others have been given up.
+            drop(d);
+            seen.store(ran.load(Relaxed), Relaxed);
+            if context.synchronize() == Err(ESHUTDOWN) {
+                signal.open();
+            }
+        })?;
         let (g, ran) = (gate.clone(), other_ran.clone());
-        domain.schedule(
-            move |_| {
-                g.wait();
-                settle();
-                ran.store(1, Relaxed);
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_| {
+            g.wait();
+            settle();
+            ran.store(1, Relaxed);
+        })?;
         drop(domain);
         gate.open();
         dropped.wait();

@@ -31,7 +31,7 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, AsyncDomain, OwnedDomain};
+/// use async_domain::{new_async_domain, AsyncDomain, OwnedDomain, Submit};
 ///
 /// struct Driver {
 ///     bring_up: OwnedDomain,
@@ -39,7 +39,7 @@ use kernel::{
 ///
 /// fn probe_ports(domain: &AsyncDomain) -> Result {
 ///     for port in 0..2 {
-///         domain.schedule(move |_| pr_info!("port {port}\n"), GFP_KERNEL)?;
+///         domain.schedule(GFP_KERNEL, move |_| pr_info!("port {port}\n"))?;
 ///     }
 ///     Ok(())
 /// }
@@ -48,7 +48,7 @@ use kernel::{
 ///     bring_up: new_async_domain!("bring_up", GFP_KERNEL)?,
 /// };
 /// probe_ports(&driver.bring_up)?;
-/// driver.bring_up.synchronize_full()?;
+/// driver.bring_up.synchronize(..)?;
 /// # Ok::<(), Error>(())
 /// ```
 pub struct OwnedDomain(Pin<KBox<AsyncDomain>>);
@@ -57,7 +57,7 @@ impl OwnedDomain {
     /// Makes a domain; [`new_async_domain!`](crate::new_async_domain) calls this.
     ///
     /// The two lock classes are those of the domain's lock, and of its tasks (see
-    /// [`AsyncDomain::synchronize_full`]).
+    /// [`AsyncDomain::synchronize`]).
     ///
     /// # Examples
     ///
@@ -67,7 +67,7 @@ impl OwnedDomain {
     ///
     /// let keys = [static_lock_class!(), static_lock_class!()];
     /// let domain = OwnedDomain::new(c"ports", keys, false, GFP_KERNEL)?;
-    /// domain.synchronize_full()?;
+    /// domain.synchronize(..)?;
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -172,6 +172,7 @@ mod tests {
     use crate::{
         kunit,
         synchronize_all, //
+        Submit,
     };
     use core::{
         mem::{
@@ -241,13 +242,10 @@ mod tests {
 
         for domain in [&a, &b] {
             let (g, d) = (gate.clone(), done.clone());
-            domain.schedule(
-                move |context| {
-                    g.wait();
-                    d.add(i32::from(context.synchronize().is_ok()), Relaxed);
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |context| {
+                g.wait();
+                d.add(i32::from(context.synchronize().is_ok()), Relaxed);
+            })?;
         }
         let token = b.begin(GFP_KERNEL)?;
         let before = (a.lowest_in_progress(), b.lowest_in_progress());
@@ -261,7 +259,7 @@ mod tests {
         drop(token);
         drop(replaced);
         assert_eq!(done.load(Relaxed), 2);
-        a.synchronize_full()
+        a.synchronize(..)
     }
 
     #[test]

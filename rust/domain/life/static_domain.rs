@@ -41,7 +41,7 @@ use kernel::{
 /// static_domain!(static PROBES);
 ///
 /// fn flush(domain: &'static StaticDomain) -> Result {
-///     domain.synchronize_full()
+///     domain.synchronize(..)
 /// }
 ///
 /// flush(&PROBES)?;
@@ -140,7 +140,7 @@ impl Deref for StaticDomain {
 /// # Examples
 ///
 /// ```
-/// use async_domain::static_domain;
+/// use async_domain::{static_domain, Submit};
 ///
 /// static_domain!(static PROBES);
 /// static_domain!(
@@ -148,8 +148,8 @@ impl Deref for StaticDomain {
 ///     static RESUME, exclusive
 /// );
 ///
-/// PROBES.schedule(|_| pr_info!("probing\n"), GFP_KERNEL)?;
-/// PROBES.synchronize_full()?;
+/// PROBES.schedule(GFP_KERNEL, |_| pr_info!("probing\n"))?;
+/// PROBES.synchronize(..)?;
 /// # Ok::<(), Error>(())
 /// ```
 #[macro_export]

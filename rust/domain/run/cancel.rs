@@ -25,39 +25,46 @@ use crate::domain::core::{
 };
 use core::ptr::NonNull;
 
+/// What has come of a cancellation; see [`AsyncDomain::cancel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The task had not started, and never will: what it was made of has been dropped.
+    Dropped,
+    /// The task has started, and was asked to stop. (A token cannot be asked; it is left as it is.)
+    AskedToStop,
+    /// The domain has no unfinished task with this cookie.
+    NotFound,
+}
+
 impl AsyncDomain {
-    /// Cancels one task; returns whether it will never run.
+    /// Cancels one task; says what has come of it.
     ///
-    /// A task that has not started is taken back: its closure, or its item, is dropped before this
-    /// returns, then its cookie counts as finished, and waiters are released. A task that is running
-    /// is asked to stop ([`TaskContext::should_stop`](crate::TaskContext::should_stop)), and this returns
-    /// `false`, as it does for a token, and for a cookie that is not in progress.
+    /// A task that has not started is dequeued: its closure, or its item, is dropped before this returns, then its
+    /// cookie counts as finished, and waiters are released. A task that is running is asked to stop
+    /// ([`TaskContext::should_stop`](crate::TaskContext::should_stop)).
     ///
-    /// A [spawned](Self::spawn) future is taken back also while it waits, wherever it has come. One
-    /// that is being polled is dropped afterwards, and this returns `false`.
+    /// A [spawned](crate::Submit::spawn) future is dropped also while it waits, wherever it has come. One that is
+    /// being polled is dropped afterwards.
     ///
     /// # Examples
     ///
     /// ```
-    /// use async_domain::new_async_domain;
+    /// use async_domain::{new_async_domain, Cancelled, Submit};
     /// use kernel::time::{delay::fsleep, Delta};
     ///
     /// let domain = new_async_domain!("scans", GFP_KERNEL)?;
-    /// let scan = domain.schedule(
-    ///     |context| {
-    ///         while !context.should_stop() {
-    ///             fsleep(Delta::from_millis(1)); // ... a piece of it ...
-    ///         }
-    ///     },
-    ///     GFP_KERNEL,
-    /// )?;
+    /// let scan = domain.schedule(GFP_KERNEL, |context| {
+    ///     while !context.should_stop() {
+    ///         fsleep(Delta::from_millis(1)); // ... a piece of it ...
+    ///     }
+    /// })?;
     ///
-    /// if domain.cancel(scan) {
+    /// if domain.cancel(scan) == Cancelled::Dropped {
     ///     pr_info!("it had not begun\n");
     /// }
     /// // And all others.
     /// domain.cancel_all();
-    /// domain.synchronize_full()?;
+    /// domain.synchronize(..)?;
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -65,14 +72,19 @@ impl AsyncDomain {
     ///
     /// Any in which what is cancelled can be dropped.
     // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
-    pub fn cancel(&self, cookie: Cookie) -> bool {
-        let taken = self.queue.with(|state| {
+    pub fn cancel(&self, cookie: Cookie) -> Cancelled {
+        let found = self.queue.with(|state| {
             from_last(state, |state, node| {
                 // SAFETY: Nodes in the list are valid.
                 (unsafe { (*node.as_ptr()).cookie() } == cookie).then(|| take(state, node, self))
-            })?
+            })
         });
-        discard(taken)
+
+        match found.map(discard) {
+            Some(true) => Cancelled::Dropped,
+            Some(false) => Cancelled::AskedToStop,
+            None => Cancelled::NotFound,
+        }
     }
 
     /// Cancels all tasks; returns how many will never run.
@@ -221,6 +233,7 @@ mod tests {
         Gate,
         Thread, //
     };
+    use crate::Submit;
     use kernel::{
         prelude::*,
         sync::{
@@ -252,18 +265,18 @@ mod tests {
                     c.add(1, Relaxed);
                 };
                 let cookie = if i % 2 == 0 {
-                    domain.schedule(move |_| func(), GFP_KERNEL)?
+                    domain.schedule(GFP_KERNEL, move |_| func())?
                 } else {
-                    domain.schedule_ordered(move |_| func(), |(), _| (), GFP_KERNEL)?
+                    domain.schedule_ordered(GFP_KERNEL, move |_| func(), |(), _| ())?
                 };
                 cookies.push(cookie, GFP_KERNEL)?;
             }
             let d = domain.clone();
-            let waiter = Thread::spawn(move || d.synchronize_full())?;
+            let waiter = Thread::spawn(move || d.synchronize(..))?;
             assert!(kunit::eventually(|| domain.stats().waits == 1));
 
-            assert!(domain.cancel(cookies[7]));
-            assert!(!domain.cancel(cookies[7]));
+            assert_eq!(domain.cancel(cookies[7]), Cancelled::Dropped);
+            assert_eq!(domain.cancel(cookies[7]), Cancelled::NotFound);
             assert_eq!(drops.load(Relaxed), 1);
             // CAST: A small number.
             assert_eq!(domain.cancel_all(), N as usize - 1);
@@ -272,7 +285,7 @@ mod tests {
             assert_eq!(waiter.join(), Ok(()));
             Ok(())
         })?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, N));
         Ok(())
     }
@@ -285,22 +298,19 @@ mod tests {
         for all in [false, true] {
             let (s, begun) = (stopped.clone(), Gate::new()?);
             let b = begun.clone();
-            let cookie = domain.schedule(
-                move |context| {
-                    b.open();
-                    if kunit::eventually(|| context.should_stop()) {
-                        s.add(1, Relaxed);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            let cookie = domain.schedule(GFP_KERNEL, move |context| {
+                b.open();
+                if kunit::eventually(|| context.should_stop()) {
+                    s.add(1, Relaxed);
+                }
+            })?;
             begun.wait();
             if all {
                 assert_eq!(domain.cancel_all(), 0);
             } else {
-                assert!(!domain.cancel(cookie));
+                assert_eq!(domain.cancel(cookie), Cancelled::AskedToStop);
             }
-            domain.synchronize_full()?;
+            domain.synchronize(..)?;
         }
         started.open();
         assert_eq!(stopped.load(Relaxed), 2);
@@ -312,8 +322,8 @@ mod tests {
         let domain = domain()?;
         let token = domain.begin(GFP_KERNEL)?;
 
-        assert!(!domain.cancel(token.cookie()));
-        assert!(!domain.cancel(Cookie::now()));
+        assert_eq!(domain.cancel(token.cookie()), Cancelled::AskedToStop);
+        assert_eq!(domain.cancel(Cookie::now()), Cancelled::NotFound);
         assert_eq!(domain.cancel_all(), 0);
         assert_eq!(domain.lowest_in_progress(), Some(token.cookie()));
         Ok(())
@@ -328,17 +338,14 @@ mod tests {
         for _ in 0..2000 {
             let (c, d) = (calls.clone(), drops.clone());
             let guard = ScopeGuard::new(move || d.add(1, Relaxed));
-            domain.schedule(
-                move |_| {
-                    let _guard = guard;
-                    c.add(1, Relaxed);
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |_| {
+                let _guard = guard;
+                c.add(1, Relaxed);
+            })?;
         }
         // CAST: A small number.
         let cancelled = canceller.join() as i32;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(drops.load(Relaxed), 2000);
         assert_eq!(calls.load(Relaxed) + cancelled, 2000);
         Ok(())

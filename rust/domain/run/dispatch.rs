@@ -191,6 +191,7 @@ mod tests {
             Gate, //
         },
         OwnedDomain,
+        Submit,
         TaskContext,
         TaskHeader,
         TaskItem,
@@ -225,7 +226,7 @@ mod tests {
 
     /// Waits until a domain is empty; leaks it if it hangs, for whose sake dropping it would hang, too.
     fn drain(domain: Arc<OwnedDomain>) -> Result {
-        domain.synchronize_full_with(in_time()).inspect_err(|_| {
+        domain.synchronize_with(in_time(), ..).inspect_err(|_| {
             core::mem::forget(domain.clone());
         })
     }
@@ -275,17 +276,14 @@ mod tests {
 
         for _ in 0..N {
             let (g, r) = (gate.clone(), running.clone());
-            domain.schedule(
-                move |_| {
-                    r.add(1, Relaxed);
-                    g.wait();
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |_| {
+                r.add(1, Relaxed);
+                g.wait();
+            })?;
         }
         assert!(eventually(|| running.load(Relaxed) == N));
         gate.open();
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 
     #[test]
@@ -297,24 +295,21 @@ mod tests {
         let (g, b) = (gate.clone(), begun.clone());
 
         let seen = kunit::with_places(1, || {
-            domain.schedule(
-                move |_| {
-                    b.open();
-                    g.wait();
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |_| {
+                b.open();
+                g.wait();
+            })?;
             begun.wait();
             for _ in 0..N {
                 let d = done.clone();
-                domain.schedule(move |_| d.add(1, Relaxed), GFP_KERNEL)?;
+                domain.schedule(GFP_KERNEL, move |_| d.add(1, Relaxed))?;
             }
             let d = done.clone();
-            let seen = other.schedule_with_handle(move |_| d.load(Relaxed), GFP_KERNEL)?;
+            let seen = other.schedule_with_handle(GFP_KERNEL, move |_| d.load(Relaxed))?;
             gate.open();
             seen.join()
         })?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(done.load(Relaxed), N);
         assert!(seen < N);
         Ok(())
@@ -328,7 +323,7 @@ mod tests {
             let before = free()?;
             for _ in 0..10 {
                 let c = calls.clone();
-                domain.schedule(move |_| c.add(1, Relaxed), GFP_KERNEL)?;
+                domain.schedule(GFP_KERNEL, move |_| c.add(1, Relaxed))?;
             }
             assert_eq!(free()?, before - 1);
             assert_eq!(domain.cancel_all(), 10);
@@ -336,11 +331,11 @@ mod tests {
 
             // The next one calls a dispatcher again.
             let c = calls.clone();
-            domain.schedule(move |_| c.add(1, Relaxed), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, move |_| c.add(1, Relaxed))?;
             assert_eq!(free()?, before - 1);
             Ok(())
         })?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(calls.load(Relaxed), 1);
         // A worker gives its dispatcher back at last.
         assert!(eventually(|| free() == Ok(DISPATCHERS)));
@@ -357,10 +352,10 @@ mod tests {
                 }
             };
             match i % 3 {
-                0 => domain.schedule(wait, GFP_KERNEL)?,
+                0 => domain.schedule(GFP_KERNEL, wait)?,
                 _ => domain
                     .on_node(i % kunit::nodes())?
-                    .schedule(wait, GFP_KERNEL)?,
+                    .schedule(GFP_KERNEL, wait)?,
             };
         }
         Ok(())
@@ -375,38 +370,32 @@ mod tests {
         kunit::with_places(1, || {
             for node in 0..kunit::nodes() {
                 let (g, r) = (gate.clone(), running.clone());
-                blockers.on_node(node)?.schedule(
-                    move |_| {
-                        r.add(1, Relaxed);
-                        g.wait();
-                    },
-                    GFP_KERNEL,
-                )?;
+                blockers.on_node(node)?.schedule(GFP_KERNEL, move |_| {
+                    r.add(1, Relaxed);
+                    g.wait();
+                })?;
             }
             assert!(eventually(|| running.load(Relaxed) > 0));
             settle();
             // Two tasks that wait for none, and then as many as one likes that wait for them.
             for _ in 0..2 {
                 let d = done.clone();
-                domain.schedule(move |_| d.add(1, Relaxed), GFP_KERNEL)?;
+                domain.schedule(GFP_KERNEL, move |_| d.add(1, Relaxed))?;
             }
             for node in 0..kunit::nodes() {
                 for _ in 0..N {
                     let d = done.clone();
-                    domain.on_node(node)?.schedule(
-                        move |context| {
-                            if context.synchronize().is_ok() {
-                                d.add(1, Relaxed);
-                            }
-                        },
-                        GFP_KERNEL,
-                    )?;
+                    domain.on_node(node)?.schedule(GFP_KERNEL, move |context| {
+                        if context.synchronize().is_ok() {
+                            d.add(1, Relaxed);
+                        }
+                    })?;
                 }
             }
             gate.open();
             drain(domain)
         })?;
-        blockers.synchronize_full()?;
+        blockers.synchronize(..)?;
         assert_eq!(done.load(Relaxed), 2 + N * kunit::nodes());
         Ok(())
     }
@@ -447,14 +436,11 @@ mod tests {
 
         for i in 0..N {
             let (domain, n, w) = (domain()?, next.clone(), wrong.clone());
-            domain.schedule(
-                move |_| {
-                    if n.fetch_add(1, Relaxed) != i {
-                        w.add(1, Relaxed);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |_| {
+                if n.fetch_add(1, Relaxed) != i {
+                    w.add(1, Relaxed);
+                }
+            })?;
             domains.push(domain, GFP_KERNEL)?;
         }
         settle();
@@ -478,7 +464,7 @@ mod tests {
         let schedule = |domain: &AsyncDomain| {
             let c = calls.clone();
             domain
-                .schedule(move |_| c.add(1, Relaxed), GFP_KERNEL)
+                .schedule(GFP_KERNEL, move |_| c.add(1, Relaxed))
                 .map_err(|e| e.error)
         };
 
@@ -525,7 +511,7 @@ mod tests {
             let ret = other
                 .on_node(0)
                 .and_then(|node| node.submit(this.clone()).map_err(|e| e.error))
-                .and_then(|cookie| other.synchronize_cookie_with(cookie.next(), in_time()));
+                .and_then(|cookie| other.synchronize_with(in_time(), ..=cookie));
             this.done.store(ret.is_ok(), Relaxed);
         }
     }
@@ -548,7 +534,7 @@ mod tests {
             .on_node(0)?
             .submit(item.clone())
             .map_err(|e| e.error)?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         drain(other)?;
         assert_eq!(
             (item.runs.load(Relaxed), item.done.load(Relaxed)),

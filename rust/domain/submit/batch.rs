@@ -5,166 +5,121 @@
 use super::{
     closure::{
         self,
-        Closure,
-        Single, //
+        Closure, //
     },
     error::SubmitError,
-    target::Placed, //
+    outcome::Outcome,
+    target::Destination, //
 };
 use crate::domain::core::{
     context::TaskContext,
     cookie::Cookie,
-    domain::AsyncDomain,
     header::Task,
     pending::{
         flag,
         Chain, //
     }, //
 };
-use core::{
-    ops::Range,
-    ptr, //
-};
+use core::ops::Range;
 use kernel::{
     alloc::Flags,
     prelude::*, //
 };
 
-impl AsyncDomain {
-    /// Runs many functions asynchronously: all of them or none. Takes the lock once.
-    ///
-    /// Returns the range of their cookies, which are in the order of the vector: the first one has
-    /// the range's start, and `synchronize_cookie(range.end)` waits for all of them.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::{new_async_domain, TaskContext};
-    ///
-    /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
-    /// let mut probes = KVec::new();
-    /// for port in 0..4 {
-    ///     probes.push(move |_: &TaskContext<'_>| pr_info!("port {port}\n"), GFP_KERNEL)?;
-    /// }
-    ///
-    /// let cookies = domain.schedule_batch(probes, GFP_KERNEL)?;
-    /// domain.synchronize_cookie(cookies.end)?;
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Gives the closures back, in their order, as [`Self::schedule`] does with one. `EINVAL`: there
-    /// are none.
-    ///
-    /// # Context
-    ///
-    /// Any, with `flags` that fit it.
-    #[inline]
-    pub fn schedule_batch<F>(
-        &self,
-        funcs: KVec<F>,
-        flags: Flags,
-    ) -> Result<Range<Cookie>, SubmitError<KVec<F>>>
-    where
-        F: FnOnce(&TaskContext<'_>) + Send + 'static,
-    {
-        self.anywhere().schedule_batch(funcs, flags)
+/// Submits all closures, or none; see [`Submit::schedule_batch`](crate::Submit::schedule_batch).
+///
+/// # Safety
+///
+/// What the closures borrow must be usable until a task that goes there is finished.
+#[inline]
+// Tested by: mutant batch-in-part, kunit all_are_given_back_or_none.
+pub(crate) unsafe fn submit<F, O>(
+    to: Destination<'_>,
+    flags: Flags,
+    funcs: KVec<F>,
+) -> Result<Range<Cookie>, SubmitError<KVec<F>>>
+where
+    F: FnOnce(&TaskContext<'_>) -> O + Send,
+    O: Outcome,
+{
+    let mut tasks = match alloc_all::<Closure<F, O>>(funcs.len(), flags) {
+        Ok(tasks) => tasks,
+        Err(error) => return Err(SubmitError { error, task: funcs }),
+    };
+
+    // From here on, the closures are in the tasks, and the vector is but their empty buffer.
+    let (buffer, len, capacity) = funcs.into_raw_parts();
+    for (i, task) in tasks.iter().enumerate() {
+        // SAFETY: Each closure is read once; there are as many tasks, which have no body yet.
+        unsafe { closure::put(task.cast(), Closure::new(buffer.add(i).read())) };
     }
+
+    // SAFETY: The tasks are ours, were made for such closures, which the caller
+    // answers for, and have not been submitted.
+    let ret = unsafe { submit_chain(to, &mut tasks) };
+
+    let len = if ret.is_ok() { 0 } else { len };
+    for (i, task) in core::iter::from_fn(|| tasks.pop()).enumerate() {
+        // SAFETY: What is left in the chain was not queued. Each closure goes back to where it
+        // came from.
+        unsafe {
+            let body: Closure<F, O> = closure::take_back(task.cast());
+            buffer.add(i).write(body.into_inner());
+        }
+    }
+    // SAFETY: The buffer is that of the vector, and has as many closures in it.
+    let funcs = unsafe { KVec::from_raw_parts(buffer, len, capacity) };
+
+    ret.map_err(|error| SubmitError { error, task: funcs })
 }
 
-impl Placed<'_> {
-    /// See [`AsyncDomain::schedule_batch`].
-    #[inline]
-    // Tested by: mutant batch-in-part, kunit all_are_given_back_or_none.
-    pub fn schedule_batch<F>(
-        self,
-        funcs: KVec<F>,
-        flags: Flags,
-    ) -> Result<Range<Cookie>, SubmitError<KVec<F>>>
-    where
-        F: FnOnce(&TaskContext<'_>) + Send + 'static,
-    {
-        let mut tasks = match alloc_all::<Single<Closure<F>>>(funcs.len(), flags) {
-            Ok(tasks) => tasks,
-            Err(error) => return Err(SubmitError { error, task: funcs }),
-        };
+/// Submits all tasks of a chain, or none; those that were submitted leave the chain.
+///
+/// # Safety
+///
+/// As [`AsyncDomain::submit_task`], for each task.
+// Tested by: kunit all_are_given_back_or_none, torture batch.
+unsafe fn submit_chain(to: Destination<'_>, tasks: &mut Chain) -> Result<Range<Cookie>> {
+    let Destination { domain, nid, scope } = to;
+    let count = tasks.len();
 
-        // From here on, the closures are in the tasks, and the vector is but their empty buffer.
-        let (buffer, len, capacity) = funcs.into_raw_parts();
-        for (i, task) in tasks.iter().enumerate() {
-            // SAFETY: Each closure is read once; there are as many tasks, which have no body yet.
-            unsafe { closure::put(task.cast(), Single(Closure(buffer.add(i).read()))) };
-        }
-
-        // SAFETY: The tasks are ours, were made for such closures, which are `'static`, and have not
-        // been submitted.
-        let ret = unsafe { self.submit_chain(&mut tasks) };
-
-        let len = if ret.is_ok() { 0 } else { len };
-        for (i, task) in core::iter::from_fn(|| tasks.pop()).enumerate() {
-            // SAFETY: What is left in the chain was not queued. Each closure goes back to where it
-            // came from.
-            unsafe {
-                let Single(Closure(func)) = closure::take(task.cast());
-                buffer.add(i).write(func);
-                closure::free(task.cast());
+    let mut shared = false;
+    for (i, task) in tasks.iter().enumerate() {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            if let Err(e) = Task::prepare(task.cast(), domain, scope) {
+                for task in tasks.iter().take(i) {
+                    Task::unprepare(task.cast());
+                }
+                return Err(e);
             }
+            shared |= (*task.as_ptr()).has(flag::SHARED);
         }
-        // SAFETY: The buffer is that of the vector, and has as many closures in it.
-        let funcs = unsafe { KVec::from_raw_parts(buffer, len, capacity) };
-
-        ret.map_err(|error| SubmitError { error, task: funcs })
     }
 
-    /// Submits all tasks of a chain, or none; those that were submitted leave the chain.
-    ///
-    /// # Safety
-    ///
-    /// As [`Self::submit_task`], for each task.
-    // Tested by: kunit all_are_given_back_or_none, torture batch.
-    unsafe fn submit_chain(self, tasks: &mut Chain) -> Result<Range<Cookie>> {
-        let Self { domain, node: nid } = self;
-        let count = tasks.len();
+    let mut last = None;
+    // SAFETY: The nodes are valid and stay where they are until they are finished. Each is taken
+    // out of the chain before it is linked, and queued with the lock held, in cookie order.
+    let ret = unsafe {
+        domain.link_all(
+            count,
+            shared,
+            || tasks.pop(),
+            |state, node, cookie| {
+                state.enqueue(domain, node.cast(), nid);
+                last = Some(cookie);
+            },
+        )
+    };
 
-        let mut shared = false;
-        for (i, task) in tasks.iter().enumerate() {
-            // SAFETY: By the caller's promise.
-            unsafe {
-                if let Err(e) = Task::prepare(task.cast(), domain, ptr::null()) {
-                    for task in tasks.iter().take(i) {
-                        Task::unprepare(task.cast());
-                    }
-                    return Err(e);
-                }
-                shared |= (*task.as_ptr()).has(flag::SHARED);
+    match ret {
+        Ok(first) => Ok(first..last.unwrap_or(first).next()),
+        Err(e) => {
+            for task in tasks.iter() {
+                // SAFETY: It was prepared above, and not queued.
+                unsafe { Task::unprepare(task.cast()) };
             }
-        }
-
-        let mut last = None;
-        // SAFETY: The nodes are valid and stay where they are until they are finished. Each is taken
-        // out of the chain before it is linked, and queued with the lock held, in cookie order.
-        let ret = unsafe {
-            domain.link_all(
-                count,
-                shared,
-                || tasks.pop(),
-                |state, node, cookie| {
-                    state.enqueue(domain, node.cast(), nid);
-                    last = Some(cookie);
-                },
-            )
-        };
-
-        match ret {
-            Ok(first) => Ok(first..last.unwrap_or(first).next()),
-            Err(e) => {
-                for task in tasks.iter() {
-                    // SAFETY: It was prepared above, and not queued.
-                    unsafe { Task::unprepare(task.cast()) };
-                }
-                Err(e)
-            }
+            Err(e)
         }
     }
 }
@@ -202,6 +157,7 @@ mod tests {
         self,
         domain, //
     };
+    use crate::Submit;
     use kernel::sync::{
         atomic::{
             ordering::Relaxed,
@@ -233,8 +189,8 @@ mod tests {
     fn all_are_run_in_the_order_of_the_vector() -> Result {
         let (domain, order) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
 
-        let cookies = domain.schedule_batch(funcs(&order, 100)?, GFP_KERNEL)?;
-        domain.synchronize_cookie(cookies.end)?;
+        let cookies = domain.schedule_batch(GFP_KERNEL, funcs(&order, 100)?)?;
+        domain.synchronize(..cookies.end)?;
         assert_eq!(order.load(Relaxed), 100);
         assert!(cookies.start < cookies.end);
         assert_eq!(domain.lowest_in_progress(), None);
@@ -250,7 +206,7 @@ mod tests {
 
         // Past the limit.
         domain.set_limit(99);
-        let ret = domain.schedule_batch(funcs(&order, 100)?, GFP_KERNEL);
+        let ret = domain.schedule_batch(GFP_KERNEL, funcs(&order, 100)?);
         let Err(SubmitError { error, task: funcs }) = ret else {
             return Err(EINVAL);
         };
@@ -258,7 +214,7 @@ mod tests {
         assert_eq!(domain.stats().submitted, 0);
 
         // Out of memory.
-        let ret = kunit::without_memory(|| domain.schedule_batch(funcs, GFP_NOWAIT));
+        let ret = kunit::without_memory(|| domain.schedule_batch(GFP_NOWAIT, funcs));
         let Err(SubmitError { error, task: funcs }) = ret else {
             return Err(EINVAL);
         };
@@ -266,8 +222,8 @@ mod tests {
 
         // They are as good as new, and in their order.
         domain.set_limit(100);
-        domain.schedule_batch(funcs, GFP_KERNEL)?;
-        domain.synchronize_full()?;
+        domain.schedule_batch(GFP_KERNEL, funcs)?;
+        domain.synchronize(..)?;
         assert_eq!(order.load(Relaxed), 100);
         Ok(())
     }
@@ -276,7 +232,7 @@ mod tests {
     fn an_empty_batch_is_an_error() -> Result {
         let (domain, order) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
 
-        let ret = domain.schedule_batch(funcs(&order, 0)?, GFP_KERNEL);
+        let ret = domain.schedule_batch(GFP_KERNEL, funcs(&order, 0)?);
         assert!(matches!(ret, Err(e) if e.error == EINVAL));
         Ok(())
     }

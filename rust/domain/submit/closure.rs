@@ -9,9 +9,15 @@
 //! a `fn` or a boxed closure to a function of another module that is not generic has it run by that
 //! module, and holds only that one.)
 
+use super::{
+    error::SubmitError,
+    outcome::Outcome,
+    target::Destination, //
+};
 use crate::{
     domain::core::{
         context::TaskContext,
+        cookie::Cookie,
         header::{
             Ops,
             Task, //
@@ -20,6 +26,7 @@ use crate::{
     ffi, //
 };
 use core::{
+    marker::PhantomData,
     mem::{
         ManuallyDrop,
         MaybeUninit, //
@@ -35,7 +42,7 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// `OPS` must fit tasks that were made by [`alloc`] with this type: its functions may take `Self`
+/// `OPS` must fit tasks that were made by [`submit`] with this type: its functions may take `Self`
 /// out of the task, once, and must not touch the task afterwards otherwise than they declare.
 pub(crate) unsafe trait Body: Sized + Send {
     /// What is done with such a task.
@@ -48,18 +55,34 @@ struct Boxed<B> {
     body: MaybeUninit<B>,
 }
 
-/// Allocates a task; gives the body back if there is no memory.
+/// Makes a task of a body and submits it; gives the body back if that fails.
+///
+/// # Safety
+///
+/// What the body borrows must be usable until a task that goes there is finished.
 #[inline]
-// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
-pub(crate) fn alloc<B: Body>(body: B, flags: Flags) -> Result<NonNull<Task>, B> {
-    match alloc_uninit::<B>(flags) {
-        Ok(task) => {
-            // SAFETY: The task has just been made for such a body, and has none yet.
-            unsafe { put(task, body) };
-            Ok(task)
-        }
-        Err(_) => Err(body),
-    }
+// Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
+pub(crate) unsafe fn submit<B: Body>(
+    to: Destination<'_>,
+    flags: Flags,
+    body: B,
+) -> Result<Cookie, SubmitError<B>> {
+    let task = match alloc_uninit::<B>(flags) {
+        Ok(task) => task,
+        Err(error) => return Err(SubmitError { error, task: body }),
+    };
+
+    // SAFETY: The task has just been made for such a body, and has none yet; the caller answers for what it
+    // borrows.
+    let ret = unsafe {
+        put(task, body);
+        to.submit(task)
+    };
+    ret.map_err(|error| SubmitError {
+        error,
+        // SAFETY: The task is still ours: it was not queued.
+        task: unsafe { take_back(task) },
+    })
 }
 
 /// Allocates a task without its body.
@@ -111,11 +134,27 @@ pub(crate) unsafe fn take<B: Body>(task: NonNull<Task>) -> B {
     unsafe { (*task.as_ptr().cast::<Boxed<B>>()).body.assume_init_read() }
 }
 
+/// Takes the body out of a task that was not queued, and frees the task.
+///
+/// # Safety
+///
+/// `task` must come from [`alloc_uninit`] with this type, belong to the caller and have a body.
+#[inline]
+// Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
+pub(crate) unsafe fn take_back<B: Body>(task: NonNull<Task>) -> B {
+    // SAFETY: The task belongs to the caller, and has such a body until here.
+    unsafe {
+        let body = take(task);
+        free(task);
+        body
+    }
+}
+
 /// Frees a task that was not queued and has no body.
 ///
 /// # Safety
 ///
-/// `task` must come from [`alloc`] or [`alloc_uninit`], and belong to the caller.
+/// `task` must come from [`alloc_uninit`], and belong to the caller.
 #[inline]
 // Tested by: kunit each_closure_is_called_and_dropped_once, kunit out_of_memory_gives_the_closure_back.
 pub(crate) unsafe fn free(task: NonNull<Task>) {
@@ -123,24 +162,39 @@ pub(crate) unsafe fn free(task: NonNull<Task>) {
     unsafe { ffi::kfree(task.as_ptr().cast()) };
 }
 
-/// What is run in one go.
-pub(crate) trait Work: Sized + Send {
-    /// Runs it.
-    fn run(self, context: &TaskContext<'_>);
+/// A closure that is run in one go.
+pub(crate) struct Closure<F, O> {
+    func: F,
+    _outcome: PhantomData<fn() -> O>,
 }
 
-/// A [`Work`] as the body of a task.
-pub(crate) struct Single<W>(pub(crate) W);
+impl<F, O> Closure<F, O>
+where
+    F: FnOnce(&TaskContext<'_>) -> O + Send,
+    O: Outcome,
+{
+    #[inline]
+    pub(crate) fn new(func: F) -> Self {
+        Self {
+            func,
+            _outcome: PhantomData,
+        }
+    }
 
-impl<W: Work> Single<W> {
+    /// The closure.
+    #[inline]
+    pub(crate) fn into_inner(self) -> F {
+        self.func
+    }
+
     /// # Safety
     ///
     /// `task` must have such a body, which it has no longer afterwards.
     // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn run(task: NonNull<Task>, context: &TaskContext<'_>) {
-        // SAFETY: By the caller's promise.
-        let Self(work) = unsafe { take(task) };
-        work.run(context)
+        // SAFETY: The task has such a body.
+        let Self { func, .. } = unsafe { take(task) };
+        func(context).report(context)
     }
 
     /// # Safety
@@ -148,14 +202,18 @@ impl<W: Work> Single<W> {
     /// As above.
     // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
     unsafe fn discard(task: NonNull<Task>) {
-        // SAFETY: By the caller's promise.
+        // SAFETY: The task has such a body.
         drop(unsafe { take::<Self>(task) })
     }
 }
 
 // SAFETY: `run` or `discard` takes the body, whichever is called.
 // Tested by: kunit unfinished_tasks_hold_their_module, compile-fail closure_not_send.
-unsafe impl<W: Work> Body for Single<W> {
+unsafe impl<F, O> Body for Closure<F, O>
+where
+    F: FnOnce(&TaskContext<'_>) -> O + Send,
+    O: Outcome,
+{
     const OPS: Ops = Ops {
         run: Self::run,
         retire: None,
@@ -166,20 +224,11 @@ unsafe impl<W: Work> Body for Single<W> {
     };
 }
 
-/// A closure that is run.
-pub(crate) struct Closure<F>(pub(crate) F);
-
-impl<F: FnOnce(&TaskContext<'_>) + Send> Work for Closure<F> {
-    #[inline]
-    fn run(self, context: &TaskContext<'_>) {
-        (self.0)(context)
-    }
-}
-
 /// A closure that runs in parallel, and one that runs in order with what the first returned.
-pub(crate) struct Ordered<W, R, T> {
+pub(crate) struct Ordered<W, R, T, O> {
     work: Parallel<W, T>,
     retire: R,
+    _outcome: PhantomData<fn() -> O>,
 }
 
 /// The parallel part, or what it has returned: it is `new` until it is run, and then `done`.
@@ -188,11 +237,12 @@ union Parallel<W, T> {
     done: ManuallyDrop<T>,
 }
 
-impl<W, R, T> Ordered<W, R, T>
+impl<W, R, T, O> Ordered<W, R, T, O>
 where
     W: FnOnce(&TaskContext<'_>) -> T + Send,
-    R: FnOnce(T, &TaskContext<'_>) + Send,
+    R: FnOnce(T, &TaskContext<'_>) -> O + Send,
     T: Send,
+    O: Outcome,
 {
     pub(crate) fn new(work: W, retire: R) -> Self {
         Self {
@@ -200,6 +250,7 @@ where
                 new: ManuallyDrop::new(work),
             },
             retire,
+            _outcome: PhantomData,
         }
     }
 
@@ -226,7 +277,14 @@ where
             let work = Parallel {
                 done: ManuallyDrop::new(work(context)),
             };
-            put(task, Self { work, retire });
+            put(
+                task,
+                Self {
+                    work,
+                    retire,
+                    _outcome: PhantomData,
+                },
+            );
         }
     }
 
@@ -237,10 +295,10 @@ where
     unsafe fn retire(task: NonNull<Task>, context: &TaskContext<'_>) {
         // SAFETY: By the caller's promise.
         let (done, retire) = unsafe {
-            let Self { work, retire } = take(task);
+            let Self { work, retire, .. } = take(task);
             (work.done, retire)
         };
-        retire(ManuallyDrop::into_inner(done), context)
+        retire(ManuallyDrop::into_inner(done), context).report(context)
     }
 
     /// # Safety
@@ -255,11 +313,12 @@ where
 
 // SAFETY: `run` changes the body, `retire` takes it afterwards, or `discard` takes it instead.
 // Tested by: kunit unfinished_tasks_hold_their_module, compile-fail closure_not_send.
-unsafe impl<W, R, T> Body for Ordered<W, R, T>
+unsafe impl<W, R, T, O> Body for Ordered<W, R, T, O>
 where
     W: FnOnce(&TaskContext<'_>) -> T + Send,
-    R: FnOnce(T, &TaskContext<'_>) + Send,
+    R: FnOnce(T, &TaskContext<'_>) -> O + Send,
     T: Send,
+    O: Outcome,
 {
     const OPS: Ops = Ops {
         run: Self::run,

@@ -14,15 +14,15 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, SubmitError};
+/// use async_domain::{new_async_domain, Submit, SubmitError};
 ///
 /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
-/// match domain.schedule(|_| pr_info!("a port\n"), GFP_KERNEL) {
+/// match domain.schedule(GFP_KERNEL, |_| pr_info!("a port\n")) {
 ///     Ok(cookie) => pr_info!("task {cookie}\n"),
 ///     Err(SubmitError { error, task }) if error == EAGAIN => {
 ///         // Later: the closure is still there.
-///         domain.synchronize_full()?;
-///         domain.schedule(task, GFP_KERNEL)?;
+///         domain.synchronize(..)?;
+///         domain.schedule(GFP_KERNEL, task)?;
 ///     }
 ///     Err(refused) => return Err(refused.error),
 /// }

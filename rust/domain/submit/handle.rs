@@ -8,13 +8,12 @@ use super::{
         Body, //
     },
     error::SubmitError,
-    target::Placed, //
+    target::Destination, //
 };
 use crate::{
     domain::core::{
         context::TaskContext,
         cookie::Cookie,
-        domain::AsyncDomain,
         header::{
             Ops,
             Task, //
@@ -32,28 +31,25 @@ use crate::{
         WaitQueue, //
     }, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     alloc::Flags,
     prelude::*,
     sync::Arc, //
 };
 
-/// A task that gives a value; see [`AsyncDomain::schedule_with_handle`].
+/// A task that gives a value; see [`Submit::schedule_with_handle`](crate::Submit::schedule_with_handle).
 ///
 /// Dropping the handle neither cancels the task nor leaks its value.
 ///
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, Handle, WaitMode};
+/// use async_domain::{new_async_domain, Handle, Submit, WaitMode};
 /// use kernel::time::msecs_to_jiffies;
 ///
 /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
-/// let mut sum: Handle<u32> = domain.schedule_with_handle(|_| (1..=100).sum(), GFP_KERNEL)?;
+/// let mut sum: Handle<u32> = domain.schedule_with_handle(GFP_KERNEL, |_| (1..=100).sum())?;
 /// pr_info!("task {}\n", sum.cookie());
 ///
 /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
@@ -97,7 +93,7 @@ impl<T> Drop for Handle<T> {
     }
 }
 
-impl<T: Send + 'static> Handle<T> {
+impl<T: Send> Handle<T> {
     /// The cookie of the task.
     pub fn cookie(&self) -> Cookie {
         self.cookie
@@ -225,81 +221,48 @@ where
     };
 }
 
-impl AsyncDomain {
-    /// Runs a function asynchronously and gives a handle by which its value can be waited for.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::new_async_domain;
-    ///
-    /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
-    /// let sum = domain.schedule_with_handle(|_| (1..=100).sum::<u32>(), GFP_KERNEL)?;
-    /// // ... something else ...
-    /// assert_eq!(sum.join()?, 5050);
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Gives the closure back, as [`Self::schedule`] does.
-    ///
-    /// # Context
-    ///
-    /// Any, with `flags` that fit it.
-    #[inline]
-    pub fn schedule_with_handle<F, T>(
-        &self,
-        func: F,
-        flags: Flags,
-    ) -> Result<Handle<T>, SubmitError<F>>
-    where
-        F: FnOnce(&TaskContext<'_>) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        self.anywhere().schedule_with_handle(func, flags)
-    }
-}
+/// Submits a closure, and gives a handle on its value; see
+/// [`Submit::schedule_with_handle`](crate::Submit::schedule_with_handle).
+///
+/// # Safety
+///
+/// What the closure and its value borrow must be usable until a task that goes there is finished.
+#[inline]
+// Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
+pub(crate) unsafe fn submit<F, T>(
+    to: Destination<'_>,
+    flags: Flags,
+    func: F,
+) -> Result<Handle<T>, SubmitError<F>>
+where
+    F: FnOnce(&TaskContext<'_>) -> T + Send,
+    T: Send,
+{
+    let Ok(cell) = Arc::pin_init(
+        WaitQueue::new(
+            Outcome {
+                stage: Stage::Pending,
+                value: None,
+            },
+            lock_class::HANDLE.name(),
+            lock_class::HANDLE.key(),
+        ),
+        flags,
+    ) else {
+        return Err(SubmitError {
+            error: ENOMEM,
+            task: func,
+        });
+    };
+    let body = Valued {
+        func,
+        cell: cell.clone(),
+    };
 
-impl Placed<'_> {
-    /// See [`AsyncDomain::schedule_with_handle`].
-    #[inline]
-    // Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
-    pub fn schedule_with_handle<F, T>(
-        self,
-        func: F,
-        flags: Flags,
-    ) -> Result<Handle<T>, SubmitError<F>>
-    where
-        F: FnOnce(&TaskContext<'_>) -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let Ok(cell) = Arc::pin_init(
-            WaitQueue::new(
-                Outcome {
-                    stage: Stage::Pending,
-                    value: None,
-                },
-                lock_class::HANDLE.name(),
-                lock_class::HANDLE.key(),
-            ),
-            flags,
-        ) else {
-            return Err(SubmitError {
-                error: ENOMEM,
-                task: func,
-            });
-        };
-        let body = Valued {
-            func,
-            cell: cell.clone(),
-        };
-
-        // SAFETY: The closure and its value are `'static`.
-        match unsafe { self.submit_body(body, flags, ptr::null()) } {
-            Ok(cookie) => Ok(Handle { cell, cookie }),
-            Err(error) => Err(error.map(|body| body.func)),
-        }
+    // SAFETY: The caller answers for what the closure borrows.
+    match unsafe { closure::submit(to, flags, body) } {
+        Ok(cookie) => Ok(Handle { cell, cookie }),
+        Err(error) => Err(error.map(|body| body.func)),
     }
 }
 
@@ -316,6 +279,10 @@ mod tests {
         domain,
         Gate, //
     };
+    use crate::{
+        Cancelled,
+        Submit, //
+    };
     use kernel::{
         sync::atomic::{
             ordering::Relaxed,
@@ -330,13 +297,10 @@ mod tests {
         let domain = domain()?;
         let gate = Gate::new()?;
         let g = gate.clone();
-        let mut handle = domain.schedule_with_handle(
-            move |context| {
-                g.wait();
-                context.cookie()
-            },
-            GFP_KERNEL,
-        )?;
+        let mut handle = domain.schedule_with_handle(GFP_KERNEL, move |context| {
+            g.wait();
+            context.cookie()
+        })?;
         let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
 
         assert_eq!(handle.join_with(mode), Err(ETIMEDOUT));
@@ -352,7 +316,7 @@ mod tests {
     #[test]
     fn a_handle_outlives_its_domain() -> Result {
         let domain = domain()?;
-        let handle = domain.schedule_with_handle(|_| 42, GFP_KERNEL)?;
+        let handle = domain.schedule_with_handle(GFP_KERNEL, |_| 42)?;
 
         drop(domain);
         assert_eq!(handle.join(), Ok(42));
@@ -367,22 +331,19 @@ mod tests {
         for early in [true, false] {
             let (gate, d) = (Gate::new()?, drops.clone());
             let g = gate.clone();
-            let handle = domain.schedule_with_handle(
-                move |_| {
-                    g.wait();
-                    ScopeGuard::new(move || d.add(1, Relaxed))
-                },
-                GFP_KERNEL,
-            )?;
+            let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+                g.wait();
+                ScopeGuard::new(move || d.add(1, Relaxed))
+            })?;
             if early {
                 drop(handle);
                 gate.open();
-                domain.synchronize_full()?;
+                domain.synchronize(..)?;
                 // By the task, before it was done.
                 assert_eq!(drops.load(Relaxed), 1);
             } else {
                 gate.open();
-                domain.synchronize_full()?;
+                domain.synchronize(..)?;
                 drop(handle);
             }
         }
@@ -394,8 +355,8 @@ mod tests {
     fn a_cancelled_task_has_no_value() -> Result {
         let domain = domain()?;
         let ret = kunit::with_full_queue(|| {
-            let handle = domain.schedule_with_handle(|_| 1, GFP_KERNEL)?;
-            assert!(domain.cancel(handle.cookie()));
+            let handle = domain.schedule_with_handle(GFP_KERNEL, |_| 1)?;
+            assert_eq!(domain.cancel(handle.cookie()), Cancelled::Dropped);
             Ok(handle)
         })?;
         let mut handle = ret;
@@ -414,11 +375,11 @@ mod tests {
         domain.set_limit(1);
         for i in 0..2000 {
             // There is room for the next one as soon as this has ended.
-            let mut handle = domain.schedule_with_handle(move |_| i, GFP_KERNEL)?;
+            let mut handle = domain.schedule_with_handle(GFP_KERNEL, move |_| i)?;
             if i % 2 == 0 {
                 assert_eq!(handle.join(), Ok(i));
             } else {
-                domain.synchronize_full()?;
+                domain.synchronize(..)?;
                 // It does not wait: the value is there.
                 let mode = WaitMode::UNINTERRUPTIBLE.timeout(0);
                 assert_eq!(handle.join_with(mode), Ok(i));
@@ -433,16 +394,13 @@ mod tests {
         let domain = domain()?;
         let d = domain.clone();
 
-        domain.schedule(
-            move |context| {
-                context.report(EIO);
-                // It would wait for itself.
-                if d.synchronize_result() != Err(EDEADLK) {
-                    let _ = d.take_error();
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |context| {
+            context.report(EIO);
+            // It would wait for itself.
+            if d.synchronize_result() != Err(EDEADLK) {
+                let _ = d.take_error();
+            }
+        })?;
         assert_eq!(domain.synchronize_result(), Err(EIO));
         Ok(())
     }
@@ -455,13 +413,13 @@ mod tests {
         let domain = domain()?;
         let func = |_: &TaskContext<'_>| 7;
 
-        let ret = kunit::without_memory(|| domain.schedule_with_handle(func, GFP_NOWAIT));
+        let ret = kunit::without_memory(|| domain.schedule_with_handle(GFP_NOWAIT, func));
         let Err(SubmitError { error, task }) = ret else {
             return Err(EINVAL);
         };
         assert_eq!(error, ENOMEM);
         domain.close();
-        let ret = domain.schedule_with_handle(task, GFP_KERNEL);
+        let ret = domain.schedule_with_handle(GFP_KERNEL, task);
         assert!(matches!(ret, Err(e) if e.error == ESHUTDOWN));
         Ok(())
     }
@@ -472,13 +430,10 @@ mod tests {
         let gate = Gate::new()?;
         let (g, before) = (gate.clone(), kunit::UNSEEN_ERRORS.load(Relaxed));
 
-        domain.schedule_fallible(
-            move |_| {
-                g.wait();
-                Err(EIO)
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_| {
+            g.wait();
+            Err(EIO)
+        })?;
         let dropper = kunit::Thread::spawn(move || drop(domain))?;
         assert!(dropper.falls_asleep());
         gate.open();
@@ -495,22 +450,19 @@ mod tests {
         // The one with the lowest cookie fails last.
         for error in [None, Some(EIO), Some(ENXIO), None] {
             let (g, r) = (gate.clone(), ran.clone());
-            domain.schedule_fallible(
-                move |_| {
-                    if error == Some(EIO) {
-                        g.wait();
-                    }
-                    r.add(1, Relaxed);
-                    error.map_or(Ok(()), Err)
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |_| {
+                if error == Some(EIO) {
+                    g.wait();
+                }
+                r.add(1, Relaxed);
+                error.map_or(Ok(()), Err)
+            })?;
         }
         assert!(kunit::eventually(|| ran.load(Relaxed) == 3));
         gate.open();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         // One that comes, and fails, after all others.
-        domain.schedule_fallible(|_| Err(EINVAL), GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, |_| Err(EINVAL))?;
         assert_eq!(domain.synchronize_result(), Err(EIO));
         assert_eq!(ran.load(Relaxed), 4);
         assert_eq!(domain.synchronize_result(), Ok(()));

@@ -4,13 +4,12 @@
 
 use super::{
     error::SubmitError,
-    target::Placed, //
+    target::Destination, //
 };
 use crate::{
     domain::core::{
         context::TaskContext,
         cookie::Cookie,
-        domain::AsyncDomain,
         header::{
             Ops,
             Task, //
@@ -20,10 +19,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    ptr::NonNull, //
 };
 use kernel::{
     prelude::*,
@@ -39,7 +35,7 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{impl_has_task, new_async_domain, TaskContext, TaskHeader, TaskItem};
+/// use async_domain::{impl_has_task, new_async_domain, Submit, TaskContext, TaskHeader, TaskItem};
 /// use kernel::sync::Arc;
 ///
 /// #[pin_data]
@@ -279,82 +275,36 @@ pub(crate) unsafe fn item_of<T: HasTask<T, ID>, const ID: u64>(task: NonNull<Tas
     unsafe { task.as_ptr().byte_sub(T::OFFSET).cast::<T>() }
 }
 
-impl AsyncDomain {
-    /// Runs an item that brings its own memory. Never allocates, and never runs the item in the
-    /// caller's context.
-    ///
-    /// The item may free itself, or submit itself again, in its own function. That must not wait for what it
-    /// submits in the same memory, if both are run by work items of their own, as tasks are that were asked to
-    /// run on a node, and others in need: the workqueue knows an item by its address, and does not begin with it
-    /// before the function returns.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::{AsyncDomain, TaskItem};
-    /// use kernel::sync::Arc;
-    ///
-    /// // Once more, unless it is queued already. See `TaskHeader` for an item.
-    /// fn kick<T: TaskItem<Pointer = Arc<T>>>(domain: &AsyncDomain, item: &Arc<T>) -> Result {
-    ///     match domain.submit(item.clone()) {
-    ///         Err(refused) if refused.error != EBUSY => Err(refused.error),
-    ///         _ => Ok(()),
-    ///     }
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Gives the item back with
-    ///
-    /// - `EBUSY`: it is queued already.
-    /// - `EAGAIN`: the domain has as many unfinished tasks as it may have.
-    /// - `ESHUTDOWN`: the domain is closed, or the module that made the item is being unloaded.
-    ///
-    /// # Context
-    ///
-    /// Any.
-    #[inline]
-    pub fn submit<P, const ID: u64>(&self, item: P) -> Result<Cookie, SubmitError<P>>
-    where
-        P: TaskPointer<ID>,
-        P::Item: TaskItem<ID, Pointer = P>,
-    {
-        self.anywhere().submit(item)
-    }
-}
+/// Submits an item; see [`Submit::submit`](crate::Submit::submit).
+#[inline]
+// Tested by: mutant item-claimed-twice, model domain-item-again.
+pub(crate) fn submit<P, const ID: u64>(
+    to: Destination<'_>,
+    item: P,
+) -> Result<Cookie, SubmitError<P>>
+where
+    P: TaskPointer<ID>,
+    P::Item: TaskItem<ID, Pointer = P>,
+{
+    let item = item.into_raw();
 
-impl Placed<'_> {
-    /// See [`AsyncDomain::submit`].
-    #[inline]
-    // Tested by: mutant item-claimed-twice, model domain-item-again.
-    pub fn submit<P, const ID: u64>(self, item: P) -> Result<Cookie, SubmitError<P>>
-    where
-        P: TaskPointer<ID>,
-        P::Item: TaskItem<ID, Pointer = P>,
-    {
-        let item = item.into_raw();
-
-        // SAFETY: The item is valid: we hold the pointer.
-        let task = unsafe { header::<P::Item, ID>(item) };
-        // SAFETY: The task was initialised with the item. Whoever claims it may submit it, with the
-        // pointer, which keeps the item valid until the task is run or discarded. Items are
-        // `'static`. What was not submitted is given back.
-        let ret = unsafe {
-            if Task::claim(task) {
-                self.domain
-                    .submit_task(task, self.node, ptr::null())
-                    .inspect_err(|_| Task::unclaim(task))
-            } else {
-                Err(EBUSY)
-            }
-        };
-        ret.map_err(|error| SubmitError {
-            error,
-            // SAFETY: The pointer was given up above, and not used.
-            task: unsafe { P::from_raw(item) },
-        })
-    }
+    // SAFETY: The item is valid: we hold the pointer.
+    let task = unsafe { header::<P::Item, ID>(item) };
+    // SAFETY: The task was initialised with the item. Whoever claims it may submit it, with the
+    // pointer, which keeps the item valid until the task is run or discarded. Items are
+    // `'static`. What was not submitted is given back.
+    let ret = unsafe {
+        if Task::claim(task) {
+            to.submit(task).inspect_err(|_| Task::unclaim(task))
+        } else {
+            Err(EBUSY)
+        }
+    };
+    ret.map_err(|error| SubmitError {
+        error,
+        // SAFETY: The pointer was given up above, and not used.
+        task: unsafe { P::from_raw(item) },
+    })
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
@@ -370,6 +320,7 @@ mod tests {
             Gate, //
         },
         OwnedDomain, //
+        Submit,
     };
     use kernel::sync::atomic::{
         ordering::Relaxed,
@@ -444,7 +395,7 @@ mod tests {
 
         kunit::without_memory(|| domain.submit::<_, 0>(item.clone()))?;
         kunit::without_memory(|| domain.submit::<_, 1>(item.clone()))?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(item.runs.load(Relaxed), 101);
         Ok(())
     }
@@ -464,7 +415,7 @@ mod tests {
             Ok(())
         })?;
         gate.open();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(item.runs.load(Relaxed), 1);
         Ok(())
     }
@@ -476,7 +427,7 @@ mod tests {
         let item = twice(&domain, &gate, 99)?;
 
         domain.submit::<_, 0>(item.clone())?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(item.runs.load(Relaxed), 100);
         assert_eq!(domain.stats().submitted, 100);
         Ok(())
@@ -493,7 +444,7 @@ mod tests {
         assert!(matches!(&ret, Err(e) if e.error == EAGAIN));
         domain.set_limit(1);
         domain.submit::<_, 0>(item.clone())?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         domain.close();
         let ret = domain.submit::<_, 0>(item.clone());
         assert!(matches!(&ret, Err(e) if e.error == ESHUTDOWN));
@@ -541,7 +492,7 @@ mod tests {
             )?;
             domain.submit(item)?;
         }
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(runs.load(Relaxed), 100);
         Ok(())
     }

@@ -243,7 +243,9 @@ mod tests {
             self,
             domain, //
         },
+        Cancelled,
         OwnedDomain, //
+        Submit,
         TaskContext,
     };
     use kernel::sync::{
@@ -311,15 +313,15 @@ mod tests {
             assert!(matches!(again, Err(SubmitError { error, .. }) if error == EBUSY));
             let task = domain.submit(command.clone());
             assert!(matches!(task, Err(SubmitError { error, .. }) if error == EBUSY));
-            assert!(!domain.cancel(token.cookie()));
+            assert_eq!(domain.cancel(token.cookie()), Cancelled::AskedToStop);
             assert_eq!(domain.cancel_all(), 0);
 
             kunit::with_hard_interrupts_off(|| token.finish());
-            domain.synchronize_full()?;
+            domain.synchronize(..)?;
         }
         // After that it can be a task.
         domain.submit(command.clone())?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(command.runs.load(Relaxed), 1);
         // Nobody has cancelled that one.
         assert!(!command.stopped.load(Relaxed));
@@ -335,10 +337,10 @@ mod tests {
             let token = domain.begin_item(command.clone())?;
             let cookie = token.cookie();
 
-            answers.schedule(move |_| token.finish(), GFP_KERNEL)?;
-            domain.synchronize_cookie(cookie.next())?;
+            answers.schedule(GFP_KERNEL, move |_| token.finish())?;
+            domain.synchronize(..=cookie)?;
         }
-        answers.synchronize_full()
+        answers.synchronize(..)
     }
 
     /// Is in flight while a worker runs its own work item.
@@ -361,7 +363,7 @@ mod tests {
             let done = this.flights.begin_item(this.clone()).map(|token| {
                 let cookie = token.cookie();
                 kunit::with_hard_interrupts_off(|| token.finish());
-                this.flights.synchronize_cookie(cookie.next())
+                this.flights.synchronize(..=cookie)
             });
             this.ret.store(matches!(done, Ok(Ok(()))).into(), Relaxed);
         }
@@ -381,7 +383,7 @@ mod tests {
 
         // On a node it is queued by its own work item.
         domain.on_node(0)?.submit(item.clone())?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(item.ret.load(Relaxed), 1);
         Ok(())
     }
@@ -393,7 +395,7 @@ mod tests {
 
         let token = domain.begin_item(command)?;
         let command = token.into_item();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(drops.load(Relaxed), 0);
 
         domain.set_limit(0);
@@ -410,7 +412,7 @@ mod tests {
         domain.close();
         let refused = domain.begin_item(self::command()?);
         assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 
     #[test]
@@ -420,11 +422,11 @@ mod tests {
         let token = domain.begin_item(command)?;
         let r = retired.clone();
 
-        domain.schedule_ordered(|_| (), move |(), _| r.store(1, Relaxed), GFP_KERNEL)?;
+        domain.schedule_ordered(GFP_KERNEL, |_| (), move |(), _| r.store(1, Relaxed))?;
         kunit::settle();
         assert_eq!(retired.load(Relaxed), 0);
         token.finish();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(retired.load(Relaxed), 1);
         Ok(())
     }

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Submitting closures.
+//! The forms of submission, on whatever target.
 
 use super::{
+    batch,
     closure::{
         self,
-        Body,
         Closure,
-        Ordered,
-        Single,
-        Work, //
+        Ordered, //
     },
     error::SubmitError,
-    target::Placed,
+    handle::{
+        self,
+        Handle, //
+    },
+    item::{
+        self,
+        TaskItem,
+        TaskPointer, //
+    },
+    outcome::Outcome,
+    spawn,
+    target::{
+        Accepts,
+        OnNode, //
+    },
     token::Token, //
 };
 use crate::{
@@ -22,26 +34,51 @@ use crate::{
         domain::AsyncDomain,
         header::StackNode,
         running::RunningTask,
-        scope_data::ScopeData,
         trace, //
     },
     ffi, //
 };
-use core::ptr;
+use core::{
+    future::Future,
+    ops::Range,
+    ptr, //
+};
 use kernel::{
     alloc::Flags,
+    device::Device,
     prelude::*, //
 };
 
-impl AsyncDomain {
+/// Submission of tasks to a target: a domain, a [node](Submit::on_node), or a [`Scope`](crate::Scope).
+///
+/// What is submitted may borrow for `'a`: for a scope that is its own lifetime, otherwise it is `'static`.
+///
+/// The module that submits a task cannot be unloaded until the task is finished and all that it owned has been
+/// dropped. (A scope keeps its module otherwise: see [`AsyncDomain::scope`].)
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, Cookie, Submit};
+///
+/// /// Wherever the caller wants it to run.
+/// fn probe(target: &impl Submit<'static>, port: u32) -> Result<Cookie> {
+///     Ok(target.schedule(GFP_KERNEL, move |_| pr_info!("port {port}\n"))?)
+/// }
+///
+/// let domain = new_async_domain!("ports", GFP_KERNEL)?;
+/// probe(&**domain, 1)?;
+/// probe(&domain.on_node(0)?, 2)?;
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Submit<'a>: Accepts<'a> {
     /// Runs a function asynchronously (C's `async_schedule_domain()`); returns its cookie.
     ///
     /// The function runs once, in process context, on the module's workqueue. It learns its own
     /// cookie and can wait for all earlier tasks through its [`TaskContext`]. It never runs in the
     /// caller's context: if it cannot be queued, it is given back.
     ///
-    /// The module that calls this cannot be unloaded until the function has returned and all that
-    /// it owned has been dropped.
+    /// It may return a [`Result`], of whose errors the domain keeps the first: see [`Outcome`].
     ///
     /// # Errors
     ///
@@ -56,11 +93,15 @@ impl AsyncDomain {
     /// Any, with `flags` that fit it: `GFP_KERNEL` where sleeping is allowed, else `GFP_ATOMIC`;
     /// interrupts may be off.
     #[inline]
-    pub fn schedule<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
+    fn schedule<F, O>(&self, flags: Flags, func: F) -> Result<Cookie, SubmitError<F>>
     where
-        F: FnOnce(&TaskContext<'_>) + Send + 'static,
+        F: FnOnce(&TaskContext<'_>) -> O + Send + 'a,
+        O: Outcome,
     {
-        self.anywhere().schedule(func, flags)
+        // SAFETY: The closure lives for `'a`, which fits the target.
+        unsafe { closure::submit(self.destination(), flags, Closure::new(func)) }
+            .map_err(|error| error.map(Closure::into_inner))
     }
 
     /// Runs a function in two parts: `work` in parallel with others, and `retire`, which gets what
@@ -74,18 +115,18 @@ impl AsyncDomain {
     /// # Examples
     ///
     /// ```
-    /// use async_domain::new_async_domain;
+    /// use async_domain::{new_async_domain, Submit};
     ///
     /// let domain = new_async_domain!("bring_up", GFP_KERNEL)?;
     ///
     /// for i in 0..4 {
     ///     domain.schedule_ordered(
+    ///         GFP_KERNEL,
     ///         move |_| i * i, // ... takes its time ...
     ///         move |square, _| pr_info!("{i} squared is {square}\n"),
-    ///         GFP_KERNEL,
     ///     )?;
     /// }
-    /// domain.synchronize_full()?;
+    /// domain.synchronize(..)?;
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -97,18 +138,23 @@ impl AsyncDomain {
     ///
     /// Any, with `flags` that fit it.
     #[inline]
-    pub fn schedule_ordered<W, R, T>(
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
+    fn schedule_ordered<W, R, T, O>(
         &self,
+        flags: Flags,
         work: W,
         retire: R,
-        flags: Flags,
     ) -> Result<Cookie, SubmitError<(W, R)>>
     where
-        W: FnOnce(&TaskContext<'_>) -> T + Send + 'static,
-        R: FnOnce(T, &TaskContext<'_>) + Send + 'static,
-        T: Send + 'static,
+        W: FnOnce(&TaskContext<'_>) -> T + Send + 'a,
+        R: FnOnce(T, &TaskContext<'_>) -> O + Send + 'a,
+        T: Send + 'a,
+        O: Outcome,
     {
-        self.anywhere().schedule_ordered(work, retire, flags)
+        // SAFETY: The closures, and what they exchange, live for `'a`, which fits the target.
+        unsafe { closure::submit(self.destination(), flags, Ordered::new(work, retire)) }
+            // SAFETY: It was not queued, and so not run.
+            .map_err(|error| error.map(|body| unsafe { body.into_parts() }))
     }
 
     /// Like [`Self::schedule`], but where the task cannot be queued for want of memory or because of
@@ -122,11 +168,11 @@ impl AsyncDomain {
     /// # Examples
     ///
     /// ```
-    /// use async_domain::new_async_domain;
+    /// use async_domain::{new_async_domain, Submit};
     ///
     /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
     /// // It holds no lock that the function takes, and can wait for it.
-    /// domain.schedule_or_run(|_| pr_info!("a port\n"), GFP_KERNEL)?;
+    /// domain.schedule_or_run(GFP_KERNEL, |_| pr_info!("a port\n"))?;
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -142,16 +188,17 @@ impl AsyncDomain {
     ///
     /// Process context, in which the function can run; with `flags` that fit it.
     #[inline]
-    pub fn schedule_or_run<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
+    fn schedule_or_run<F, O>(&self, flags: Flags, func: F) -> Result<Cookie, SubmitError<F>>
     where
-        F: FnOnce(&TaskContext<'_>) + Send + 'static,
+        F: FnOnce(&TaskContext<'_>) -> O + Send + 'a,
+        O: Outcome,
     {
-        match self.schedule(func, flags) {
+        match self.schedule(flags, func) {
             Err(SubmitError { error, task }) if error == ENOMEM || error == EAGAIN => {
                 let mut func = Some(task);
-                let cookie = self.run_here(error, &mut |context| {
+                let cookie = self.destination().domain.run_here(error, &mut |context| {
                     if let Some(func) = func.take() {
-                        func(context);
+                        func(context).report(context);
                     }
                 });
 
@@ -165,6 +212,208 @@ impl AsyncDomain {
         }
     }
 
+    /// Runs many functions asynchronously: all of them or none. Takes the lock once.
+    ///
+    /// Returns the range of their cookies, which are in the order of the vector: the first one has
+    /// the range's start, and `synchronize(..range.end)` waits for all of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Submit, TaskContext};
+    ///
+    /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
+    /// let mut probes = KVec::new();
+    /// for port in 0..4 {
+    ///     probes.push(move |_: &TaskContext<'_>| pr_info!("port {port}\n"), GFP_KERNEL)?;
+    /// }
+    ///
+    /// let cookies = domain.schedule_batch(GFP_KERNEL, probes)?;
+    /// domain.synchronize(..cookies.end)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives the closures back, in their order, as [`Self::schedule`] does with one. `EINVAL`: there
+    /// are none.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    #[inline]
+    // Tested by: mutant batch-in-part, kunit all_are_given_back_or_none.
+    fn schedule_batch<F, O>(
+        &self,
+        flags: Flags,
+        funcs: KVec<F>,
+    ) -> Result<Range<Cookie>, SubmitError<KVec<F>>>
+    where
+        F: FnOnce(&TaskContext<'_>) -> O + Send + 'a,
+        O: Outcome,
+    {
+        // SAFETY: The closures live for `'a`, which fits the target.
+        unsafe { batch::submit(self.destination(), flags, funcs) }
+    }
+
+    /// Runs a function asynchronously and gives a handle by which its value can be waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Submit};
+    ///
+    /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
+    /// let sum = domain.schedule_with_handle(GFP_KERNEL, |_| (1..=100).sum::<u32>())?;
+    /// // ... something else ...
+    /// assert_eq!(sum.join()?, 5050);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives the closure back, as [`Self::schedule`] does.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    #[inline]
+    // Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
+    fn schedule_with_handle<F, T>(&self, flags: Flags, func: F) -> Result<Handle<T>, SubmitError<F>>
+    where
+        F: FnOnce(&TaskContext<'_>) -> T + Send + 'a,
+        T: Send + 'a,
+    {
+        // SAFETY: The closure and its value live for `'a`, which fits the target.
+        unsafe { handle::submit(self.destination(), flags, func) }
+    }
+
+    /// Runs a future asynchronously; returns its cookie.
+    ///
+    /// The future has its place in the domain's order like any task, until it is ready and has been
+    /// dropped. It is polled in process context, by a worker, by one at a time; whenever it has to wait,
+    /// the worker goes. Wakers of the future may be called, cloned and dropped in any context, hard
+    /// interrupts included, and kept for as long as one likes. A future that is woken while it is
+    /// polled is polled again, and one that is ready is not.
+    ///
+    /// A future should not block for long: where a task [synchronizes](AsyncDomain::synchronize), a
+    /// future [awaits](AsyncDomain::synchronize_async). It can be [cancelled](AsyncDomain::cancel) not only before it has started,
+    /// but whenever it waits: it is dropped there.
+    ///
+    /// The module that calls this cannot be unloaded until the future has been dropped. One that waits
+    /// for something that never comes keeps its domain undrained, as a leaked token does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Submit};
+    /// use kernel::sync::Arc;
+    ///
+    /// let domain = Arc::new(new_async_domain!("futures", GFP_KERNEL)?, GFP_KERNEL)?;
+    /// let reset = domain.begin(GFP_KERNEL)?;
+    ///
+    /// let (d, reset_done) = (domain.clone(), reset.cookie().next());
+    /// domain.spawn(GFP_KERNEL, async move {
+    ///     // Until the interrupt has come; no thread sleeps.
+    ///     if d.synchronize_async(GFP_KERNEL, ..reset_done).await.is_ok() {
+    ///         pr_info!("reset\n");
+    ///     }
+    /// })?;
+    /// // ... the interrupt handler does this:
+    /// reset.finish();
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives the future back, as [`Self::schedule`] does its closure.
+    ///
+    /// # Context
+    ///
+    /// Any, with `flags` that fit it.
+    #[inline]
+    fn spawn<F>(&self, flags: Flags, future: F) -> Result<Cookie, SubmitError<F>>
+    where
+        'a: 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        spawn::submit(self.destination(), flags, future)
+    }
+
+    /// Runs an item that brings its own memory. Never allocates, and never runs the item in the
+    /// caller's context.
+    ///
+    /// The item may free itself, or submit itself again, in its own function. That must not wait for what it
+    /// submits in the same memory, if both are run by work items of their own, as tasks are that were asked to
+    /// run on a node, and others in need: the workqueue knows an item by its address, and does not begin with it
+    /// before the function returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{AsyncDomain, Submit, TaskItem};
+    /// use kernel::sync::Arc;
+    ///
+    /// // Once more, unless it is queued already. See `TaskHeader` for an item.
+    /// fn kick<T: TaskItem<Pointer = Arc<T>>>(domain: &AsyncDomain, item: &Arc<T>) -> Result {
+    ///     match domain.submit(item.clone()) {
+    ///         Err(refused) if refused.error != EBUSY => Err(refused.error),
+    ///         _ => Ok(()),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Gives the item back with
+    ///
+    /// - `EBUSY`: it is queued already.
+    /// - `EAGAIN`: the domain has as many unfinished tasks as it may have.
+    /// - `ESHUTDOWN`: the domain is closed, or the module that made the item is being unloaded.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    #[inline]
+    fn submit<P, const ID: u64>(&self, item: P) -> Result<Cookie, SubmitError<P>>
+    where
+        'a: 'static,
+        P: TaskPointer<ID>,
+        P::Item: TaskItem<ID, Pointer = P>,
+    {
+        item::submit(self.destination(), item)
+    }
+
+    /// Tasks that are submitted through this run on a NUMA node (C's
+    /// `async_schedule_node_domain()`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Submit};
+    ///
+    /// let domain = new_async_domain!("placed", GFP_KERNEL)?;
+    /// domain.on_node(0)?.schedule(GFP_KERNEL, |_| pr_info!("on node 0\n"))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: there cannot be such a node.
+    fn on_node(&self, nid: i32) -> Result<OnNode<'_, Self>> {
+        OnNode::new(self, nid).ok_or(EINVAL)
+    }
+
+    /// Tasks that are submitted through this run on the NUMA node of a device, if it has one (C's
+    /// `async_schedule_dev_domain()`).
+    fn near(&self, device: &Device) -> OnNode<'_, Self> {
+        OnNode::near(self, device)
+    }
+}
+
+impl<'a, T: Accepts<'a> + ?Sized> Submit<'a> for T {}
+
+impl AsyncDomain {
     /// Takes a cookie for something that is in flight, without a function.
     ///
     /// # Errors
@@ -214,88 +463,6 @@ impl AsyncDomain {
             unsafe { self.finish_elsewhere(node, || ()) };
         }
         Ok(cookie)
-    }
-}
-
-impl Placed<'_> {
-    /// See [`AsyncDomain::schedule`].
-    #[inline]
-    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
-    pub fn schedule<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
-    where
-        F: FnOnce(&TaskContext<'_>) + Send + 'static,
-    {
-        // SAFETY: The closure is `'static`.
-        unsafe { self.submit_work(Closure(func), flags, ptr::null()) }
-            .map_err(|error| error.map(|Closure(func)| func))
-    }
-
-    /// See [`AsyncDomain::schedule_ordered`].
-    #[inline]
-    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
-    pub fn schedule_ordered<W, R, T>(
-        self,
-        work: W,
-        retire: R,
-        flags: Flags,
-    ) -> Result<Cookie, SubmitError<(W, R)>>
-    where
-        W: FnOnce(&TaskContext<'_>) -> T + Send + 'static,
-        R: FnOnce(T, &TaskContext<'_>) + Send + 'static,
-        T: Send + 'static,
-    {
-        // SAFETY: The closures, and what they exchange, are `'static`.
-        unsafe { self.submit_body(Ordered::new(work, retire), flags, ptr::null()) }
-            // SAFETY: It was not queued, and so not run.
-            .map_err(|error| error.map(|body| unsafe { body.into_parts() }))
-    }
-
-    /// Like [`Self::submit_body`], for what is run in one go.
-    ///
-    /// # Safety
-    ///
-    /// As below.
-    #[inline]
-    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
-    pub(crate) unsafe fn submit_work<W: Work>(
-        self,
-        work: W,
-        flags: Flags,
-        scope: *const ScopeData,
-    ) -> Result<Cookie, SubmitError<W>> {
-        // SAFETY: By the caller's promise.
-        unsafe { self.submit_body(Single(work), flags, scope) }
-            .map_err(|error| error.map(|Single(work)| work))
-    }
-
-    /// Makes a task of a body and submits it; gives the body back if that fails.
-    ///
-    /// # Safety
-    ///
-    /// The body must be `'static`, or outlive the scope, which must outlive the task.
-    #[inline]
-    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
-    pub(crate) unsafe fn submit_body<B: Body>(
-        self,
-        body: B,
-        flags: Flags,
-        scope: *const ScopeData,
-    ) -> Result<Cookie, SubmitError<B>> {
-        let task = closure::alloc(body, flags).map_err(|task| SubmitError {
-            error: ENOMEM,
-            task,
-        })?;
-
-        // SAFETY: The task has just been made; the caller answers for what it borrows.
-        unsafe { self.domain.submit_task(task, self.node, scope) }.map_err(|error| SubmitError {
-            error,
-            // SAFETY: The task comes from above, with this type of body, and was not queued.
-            task: unsafe {
-                let body = closure::take(task);
-                closure::free(task);
-                body
-            },
-        })
     }
 }
 
@@ -351,9 +518,9 @@ mod tests {
         let domain = domain()?;
 
         for _ in 0..1000 {
-            domain.schedule(counting(&calls, &drops), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, counting(&calls, &drops))?;
         }
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(calls.load(Relaxed), 1000);
         assert_eq!(drops.load(Relaxed), 1000);
         let stats = domain.stats();
@@ -370,7 +537,7 @@ mod tests {
         let domain = domain()?;
         let func = counting(&calls, &drops);
 
-        let ret = kunit::without_memory(|| domain.schedule(func, GFP_NOWAIT));
+        let ret = kunit::without_memory(|| domain.schedule(GFP_NOWAIT, func));
         let Err(SubmitError { error, task: func }) = ret else {
             return Err(EINVAL);
         };
@@ -379,13 +546,13 @@ mod tests {
         assert_eq!(domain.stats().submitted, 0);
 
         // It is as good as new.
-        domain.schedule(func, GFP_KERNEL)?;
-        domain.synchronize_full()?;
+        domain.schedule(GFP_KERNEL, func)?;
+        domain.synchronize(..)?;
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (1, 1));
 
         let ret = kunit::without_memory(|| domain.begin(GFP_NOWAIT));
         assert!(matches!(ret, Err(e) if e == ENOMEM));
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 
     #[test]
@@ -397,10 +564,10 @@ mod tests {
         let token = domain.begin(GFP_KERNEL)?;
         let gate = Gate::new()?;
         let g = gate.clone();
-        let cookie = domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
+        let cookie = domain.schedule(GFP_KERNEL, move |_| g.wait())?;
 
         let Err(SubmitError { error, task: func }) =
-            domain.schedule(counting(&calls, &drops), GFP_KERNEL)
+            domain.schedule(GFP_KERNEL, counting(&calls, &drops))
         else {
             return Err(EINVAL);
         };
@@ -409,10 +576,10 @@ mod tests {
         assert_eq!(drops.load(Relaxed), 0);
 
         token.finish();
-        domain.schedule(func, GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, func)?;
         gate.open();
-        domain.synchronize_cookie(cookie.next())?;
-        domain.synchronize_full()?;
+        domain.synchronize(..=cookie)?;
+        domain.synchronize(..)?;
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (1, 1));
         Ok(())
     }
@@ -427,12 +594,12 @@ mod tests {
         let pid = ffi::current_pid;
         let report = |r: Arc<Atomic<i32>>| move |_: &TaskContext<'_>| r.store(pid(), Relaxed);
 
-        let cookie = domain.schedule_or_run(report(ran_by.clone()), GFP_KERNEL)?;
-        domain.synchronize_cookie(cookie.next())?;
+        let cookie = domain.schedule_or_run(GFP_KERNEL, report(ran_by.clone()))?;
+        domain.synchronize(..=cookie)?;
         assert!(ran_by.load(Relaxed) != 0 && ran_by.load(Relaxed) != pid());
 
         let func = report(ran_by.clone());
-        let inline = kunit::without_memory(|| domain.schedule_or_run(func, GFP_NOWAIT))?;
+        let inline = kunit::without_memory(|| domain.schedule_or_run(GFP_NOWAIT, func))?;
         assert_eq!(ran_by.load(Relaxed), pid());
         assert!(inline > cookie);
 
@@ -440,32 +607,24 @@ mod tests {
         domain.set_limit(0);
         let (d, results) = (domain.clone(), counter()?);
         let r = results.clone();
-        domain.schedule_or_run(
-            move |outer| {
-                let lowest = d.lowest_in_progress() == Some(outer.cookie());
-                let d2 = d.clone();
-                let r2 = r.clone();
-                let nested = d.schedule_or_run(
-                    move |inner| {
-                        if inner.synchronize() == Err(EDEADLK)
-                            && d2.synchronize_full() == Err(EDEADLK)
-                        {
-                            r2.add(1, Relaxed);
-                        }
-                    },
-                    GFP_KERNEL,
-                );
-                if lowest && nested.is_ok() && outer.synchronize().is_ok() {
-                    r.add(10, Relaxed);
+        domain.schedule_or_run(GFP_KERNEL, move |outer| {
+            let lowest = d.lowest_in_progress() == Some(outer.cookie());
+            let d2 = d.clone();
+            let r2 = r.clone();
+            let nested = d.schedule_or_run(GFP_KERNEL, move |inner| {
+                if inner.synchronize() == Err(EDEADLK) && d2.synchronize(..) == Err(EDEADLK) {
+                    r2.add(1, Relaxed);
                 }
-            },
-            GFP_KERNEL,
-        )?;
+            });
+            if lowest && nested.is_ok() && outer.synchronize().is_ok() {
+                r.add(10, Relaxed);
+            }
+        })?;
         assert_eq!(results.load(Relaxed), 11);
 
         domain.close();
         let (calls, drops) = (counter()?, counter()?);
-        let ret = domain.schedule_or_run(counting(&calls, &drops), GFP_KERNEL);
+        let ret = domain.schedule_or_run(GFP_KERNEL, counting(&calls, &drops));
         assert!(matches!(&ret, Err(e) if e.error == ESHUTDOWN));
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, 0));
         drop(ret);
@@ -484,7 +643,7 @@ mod tests {
 
         domain.close();
         // For want of memory it is not the submission that finds the domain closed.
-        let ret = kunit::without_memory(|| domain.schedule_or_run(func, GFP_NOWAIT));
+        let ret = kunit::without_memory(|| domain.schedule_or_run(GFP_NOWAIT, func));
         assert!(matches!(&ret, Err(e) if e.error == ESHUTDOWN));
         assert_eq!((calls.load(Relaxed), drops.load(Relaxed)), (0, 0));
         Ok(())
@@ -503,7 +662,7 @@ mod tests {
             let c = c.clone();
             let func = move |_: &TaskContext<'_>| c.add(1, Relaxed);
             let ret =
-                ffi::with_spin_locks(|| d.schedule_or_run(func, GFP_NOWAIT).map_err(Error::from));
+                ffi::with_spin_locks(|| d.schedule_or_run(GFP_NOWAIT, func).map_err(Error::from));
 
             r.store(ret.map_or_else(|e| e.to_errno(), |_| 0), Relaxed);
         };
@@ -521,11 +680,11 @@ mod tests {
         let domain = domain()?;
         let func = counting(&calls, &drops);
 
-        let cookie = kunit::with_interrupts_off(|| domain.schedule(func, GFP_ATOMIC))?;
+        let cookie = kunit::with_interrupts_off(|| domain.schedule(GFP_ATOMIC, func))?;
         let token = kunit::with_interrupts_off(|| domain.begin(GFP_ATOMIC))?;
         assert!(token.cookie() > cookie);
         kunit::with_hard_interrupts_off(|| token.finish());
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(calls.load(Relaxed), 1);
         Ok(())
     }
@@ -537,18 +696,15 @@ mod tests {
 
         fn chain(domain: Arc<OwnedDomain>, calls: Arc<Atomic<i32>>, left: u32) {
             let d = domain.clone();
-            let _ = domain.schedule(
-                move |_| {
-                    calls.add(1, Relaxed);
-                    if left > 1 {
-                        chain(d, calls, left - 1);
-                    }
-                },
-                GFP_KERNEL,
-            );
+            let _ = domain.schedule(GFP_KERNEL, move |_| {
+                calls.add(1, Relaxed);
+                if left > 1 {
+                    chain(d, calls, left - 1);
+                }
+            });
         }
         chain(domain.clone(), calls.clone(), 100);
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(calls.load(Relaxed), 100);
         Ok(())
     }
@@ -562,7 +718,7 @@ mod tests {
         let before = refs();
 
         let g = gate.clone();
-        let cookie = domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
+        let cookie = domain.schedule(GFP_KERNEL, move |_| g.wait())?;
         let token = domain.begin(GFP_KERNEL)?;
         // The domain, once for both.
         assert_eq!(refs(), before + 1);
@@ -570,7 +726,7 @@ mod tests {
         token.finish();
         assert_eq!(refs(), before + 1);
         gate.open();
-        domain.synchronize_cookie(cookie.next())?;
+        domain.synchronize(..=cookie)?;
         // At once: who has waited can unload it.
         assert_eq!(refs(), before);
         Ok(())
@@ -590,16 +746,13 @@ mod tests {
             second.clone(),
             dropped.clone(),
         );
-        domain.schedule(
-            move |_| {
-                f.wait();
-                // The last reference.
-                drop(own);
-                d.open();
-                s.wait();
-            },
-            GFP_KERNEL,
-        )?;
+        domain.schedule(GFP_KERNEL, move |_| {
+            f.wait();
+            // The last reference.
+            drop(own);
+            d.open();
+            s.wait();
+        })?;
         drop(domain);
         first.open();
         dropped.wait();

@@ -2,15 +2,14 @@
 
 //! Scopes: tasks that borrow from the frame that waits for them.
 
-use super::{
-    closure::Closure,
-    error::SubmitError, //
+use super::target::{
+    Accepts,
+    Destination,
+    Target, //
 };
 use crate::{
     domain::{
         core::{
-            context::TaskContext,
-            cookie::Cookie,
             domain::AsyncDomain,
             scope_data::ScopeData, //
         },
@@ -19,22 +18,21 @@ use crate::{
     ffi, //
 };
 use core::marker::PhantomData;
-use kernel::{
-    alloc::Flags,
-    prelude::*, //
-};
 
-/// A scope in which tasks can be submitted that borrow from the caller; see
+/// A scope in which tasks can be [submitted](crate::Submit) that borrow from the caller; see
 /// [`AsyncDomain::scope`].
+///
+/// Where the scope is itself inside a task, and holds a worker, a task may be run by the scope's own thread,
+/// when that waits. A task of the scope may submit others into it.
 ///
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, Scope};
+/// use async_domain::{new_async_domain, Scope, Submit};
 ///
 /// fn squares<'scope>(scope: &'scope Scope<'scope, '_>, out: &'scope mut [usize]) -> Result {
 ///     for (i, square) in out.iter_mut().enumerate() {
-///         scope.schedule(move |_| *square = i * i, GFP_KERNEL)?;
+///         scope.schedule(GFP_KERNEL, move |_| *square = i * i)?;
 ///     }
 ///     Ok(())
 /// }
@@ -53,37 +51,17 @@ pub struct Scope<'scope, 'env: 'scope> {
     _env: PhantomData<&'env mut &'env ()>,
 }
 
-impl<'scope> Scope<'scope, '_> {
-    /// Runs a function asynchronously, which may borrow from outside of the scope.
-    ///
-    /// Where the scope is itself inside a task, and holds a worker, the function may be run by the
-    /// scope's own thread, when that waits. A task of the scope may submit others into it.
-    ///
-    /// # Errors
-    ///
-    /// Gives the closure back, as [`AsyncDomain::schedule`] does.
-    ///
-    /// # Context
-    ///
-    /// Any, with `flags` that fit it.
+// SAFETY: The scope is not left before its tasks are finished, and the closures consumed.
+// Tested by: mutant scope-does-not-wait, compile-fail scope_escapes.
+unsafe impl<'scope> Accepts<'scope> for Scope<'scope, '_> {}
+
+impl Target for Scope<'_, '_> {
     #[inline]
-    // Tested by: mutant scope-does-not-wait, kunit tasks_borrow_from_the_caller.
-    pub fn schedule<F>(&'scope self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
-    where
-        F: FnOnce(&TaskContext<'_>) + Send + 'scope,
-    {
-        self.data.add_task();
-        // SAFETY: The closure lives as long as the scope, which is not left before the task has
-        // left it, after its closure was consumed.
-        unsafe {
-            self.domain
-                .anywhere()
-                .submit_work(Closure(func), flags, self.data)
+    fn destination(&self) -> Destination<'_> {
+        Destination {
+            scope: self.data,
+            ..self.domain.destination()
         }
-        .map_err(|error| {
-            self.data.remove_task();
-            error.map(|Closure(func)| func)
-        })
     }
 }
 
@@ -99,14 +77,14 @@ impl AsyncDomain {
     /// # Examples
     ///
     /// ```
-    /// use async_domain::{new_async_domain, AsyncDomain};
+    /// use async_domain::{new_async_domain, AsyncDomain, Submit};
     ///
     /// fn sums(domain: &AsyncDomain, rows: &[[u32; 4]; 2]) -> Result<[u32; 2]> {
     ///     let mut sums = [0; 2];
     ///
     ///     domain.scope(|scope| -> Result {
     ///         for (sum, row) in sums.iter_mut().zip(rows) {
-    ///             scope.schedule(move |_| *sum = row.iter().sum(), GFP_KERNEL)?;
+    ///             scope.schedule(GFP_KERNEL, move |_| *sum = row.iter().sum())?;
     ///         }
     ///         Ok(())
     ///     })?;
@@ -139,7 +117,7 @@ impl AsyncDomain {
 }
 
 #[cfg(ASYNC_DOMAIN_KUNIT)]
-#[kunit_tests(async_domain_scope)]
+#[kernel::prelude::kunit_tests(async_domain_scope)]
 mod tests {
     use super::*;
     use crate::{
@@ -152,10 +130,15 @@ mod tests {
             domain,
             settle, //
         },
+        Cancelled,
+        Cookie,
         OwnedDomain,
+        Submit,
+        TaskContext,
         WaitMode, //
     };
     use kernel::{
+        prelude::*,
         sync::{
             atomic::{
                 ordering::Relaxed,
@@ -181,13 +164,10 @@ mod tests {
 
         domain.scope(|scope| -> Result {
             for (i, square) in squares.iter_mut().enumerate() {
-                scope.schedule(
-                    move |_| {
-                        settle();
-                        *square = i * i;
-                    },
-                    GFP_KERNEL,
-                )?;
+                scope.schedule(GFP_KERNEL, move |_| {
+                    settle();
+                    *square = i * i;
+                })?;
             }
             Ok(())
         })?;
@@ -195,6 +175,55 @@ mod tests {
             .iter()
             .enumerate()
             .all(|(i, &square)| square == i * i));
+        Ok(())
+    }
+
+    #[test]
+    fn every_form_borrows_from_the_caller() -> Result {
+        let domain = domain()?;
+        let order = Atomic::<i32>::new(0);
+        let next = |i| assert_eq!(order.fetch_add(1, Relaxed), i);
+        let (mut squares, mut node) = ([0; 4], -1);
+
+        let sum = domain.scope(|scope| -> Result<i32> {
+            for i in 0..4 {
+                scope.schedule_ordered(GFP_KERNEL, move |_| i, |i, _| next(i))?;
+            }
+            let mut funcs = KVec::with_capacity(squares.len(), GFP_KERNEL)?;
+            for (i, square) in squares.iter_mut().enumerate() {
+                funcs.push(move |_: &TaskContext<'_>| *square = i * i, GFP_KERNEL)?;
+            }
+            scope.schedule_batch(GFP_KERNEL, funcs)?;
+            scope
+                .on_node(0)?
+                .schedule(GFP_KERNEL, |_| node = ffi::numa_node_id())?;
+            scope.schedule(GFP_KERNEL, |_| Err::<(), _>(EIO))?;
+
+            let (one, two) = (&1, &2);
+            scope
+                .schedule_with_handle(GFP_KERNEL, move |_| one + two)?
+                .join()
+        });
+        assert_eq!(sum, Ok(3));
+        // All were waited for.
+        assert_eq!(order.load(Relaxed), 4);
+        assert_eq!(squares, [0, 1, 4, 9]);
+        // Placement is no promise.
+        assert!(node >= 0);
+        assert_eq!(domain.synchronize_result(), Err(EIO));
+
+        // Nor is the scope left without those that were not submitted.
+        let mut given_back = 0;
+        domain.close();
+        domain.scope(|scope| {
+            let funcs = KVec::from_elem(|_: &TaskContext<'_>| (), 4, GFP_KERNEL);
+            if let Ok(funcs) = funcs {
+                let ret = scope.schedule_batch(GFP_KERNEL, funcs);
+                given_back = ret.err().map_or(0, |error| error.task.len());
+            }
+            assert!(scope.schedule_with_handle(GFP_KERNEL, |_| 1).is_err());
+        });
+        assert_eq!(given_back, 4);
         Ok(())
     }
 
@@ -214,7 +243,7 @@ mod tests {
                     _scope: PhantomData,
                     _env: PhantomData,
                 };
-                scope.schedule(|_| gate.wait(), GFP_KERNEL)?;
+                scope.schedule(GFP_KERNEL, |_| gate.wait())?;
                 let held = refs();
                 gate.open();
                 Ok(held)
@@ -241,7 +270,7 @@ mod tests {
         let submit = || {
             domain.scope(|scope| {
                 scope
-                    .schedule(|_| (), GFP_KERNEL)
+                    .schedule(GFP_KERNEL, |_| ())
                     .map(drop)
                     .map_err(|e| e.error)
             })
@@ -261,20 +290,17 @@ mod tests {
         let ran = &Atomic::<i32>::new(0);
 
         domain.scope(|scope| -> Result {
-            scope.schedule(
-                move |_| {
-                    for _ in 0..8 {
-                        let task = move |_: &TaskContext<'_>| {
-                            settle();
-                            ran.add(1, Relaxed);
-                        };
-                        if scope.schedule(task, GFP_KERNEL).is_err() {
-                            ran.add(-1, Relaxed);
-                        }
+            scope.schedule(GFP_KERNEL, move |_| {
+                for _ in 0..8 {
+                    let task = move |_: &TaskContext<'_>| {
+                        settle();
+                        ran.add(1, Relaxed);
+                    };
+                    if scope.schedule(GFP_KERNEL, task).is_err() {
+                        ran.add(-1, Relaxed);
                     }
-                },
-                GFP_KERNEL,
-            )?;
+                }
+            })?;
             Ok(())
         })?;
         assert_eq!(ran.load(Relaxed), 8);
@@ -287,13 +313,10 @@ mod tests {
         let ran = Atomic::<i32>::new(0);
 
         let ret = domain.scope(|scope| -> Result {
-            scope.schedule(
-                |_| {
-                    settle();
-                    ran.add(1, Relaxed);
-                },
-                GFP_KERNEL,
-            )?;
+            scope.schedule(GFP_KERNEL, |_| {
+                settle();
+                ran.add(1, Relaxed);
+            })?;
             Err(EIO)
         });
         assert_eq!(ret, Err(EIO));
@@ -310,19 +333,16 @@ mod tests {
 
         d.scope(|outer| -> Result {
             for _ in 0..4 {
-                outer.schedule(
-                    move |_| {
-                        let mine = Atomic::<i32>::new(0);
-                        let _ = d.scope(|inner| -> Result {
-                            for _ in 0..4 {
-                                inner.schedule(|_| mine.add(1, Relaxed), GFP_KERNEL)?;
-                            }
-                            Ok(())
-                        });
-                        count.add(mine.load(Relaxed), Relaxed);
-                    },
-                    GFP_KERNEL,
-                )?;
+                outer.schedule(GFP_KERNEL, move |_| {
+                    let mine = Atomic::<i32>::new(0);
+                    let _ = d.scope(|inner| -> Result {
+                        for _ in 0..4 {
+                            inner.schedule(GFP_KERNEL, |_| mine.add(1, Relaxed))?;
+                        }
+                        Ok(())
+                    });
+                    count.add(mine.load(Relaxed), Relaxed);
+                })?;
             }
             Ok(())
         })?;
@@ -340,13 +360,10 @@ mod tests {
 
         domain.scope(|scope| -> Result {
             let (began, ret) = (&began, &mut ret);
-            scope.schedule(
-                move |_| {
-                    began.open();
-                    *ret = Some(f());
-                },
-                GFP_KERNEL,
-            )?;
+            scope.schedule(GFP_KERNEL, move |_| {
+                began.open();
+                *ret = Some(f());
+            })?;
             if elsewhere {
                 began.wait();
             }
@@ -362,41 +379,34 @@ mod tests {
         for elsewhere in [true, false, false, false] {
             let (domain, other) = (domain()?, other()?);
             let d = domain.clone();
-            let own = domain.schedule_with_handle(
-                move |_| in_scope(&d, elsewhere, || d.synchronize_full_with(mode)),
-                GFP_KERNEL,
-            )?;
+            let own = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+                in_scope(&d, elsewhere, || d.synchronize_with(mode, ..))
+            })?;
             assert_eq!(own.join(), Ok(Ok(Err(EDEADLK))));
 
             // By two scopes of another domain.
             let (d, o) = (domain.clone(), other.clone());
-            let nested = domain.schedule_with_handle(
-                move |_| {
-                    in_scope(&o, elsewhere, || {
-                        in_scope(&o, elsewhere, || d.synchronize_full_with(mode))
-                    })
-                },
-                GFP_KERNEL,
-            )?;
+            let nested = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+                in_scope(&o, elsewhere, || {
+                    in_scope(&o, elsewhere, || d.synchronize_with(mode, ..))
+                })
+            })?;
             assert_eq!(nested.join(), Ok(Ok(Ok(Err(EDEADLK)))));
 
             // For all domains, and for the scope's own.
             let (d, o) = (domain.clone(), other.clone());
-            let all = domain.schedule_with_handle(
-                move |_| {
-                    in_scope(&o, elsewhere, || {
-                        (crate::synchronize_all(), o.synchronize_full_with(mode))
-                    })
-                    .map(|ret| (ret, d.synchronize_cookie_with(Cookie::now(), mode)))
-                },
-                GFP_KERNEL,
-            )?;
+            let all = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+                in_scope(&o, elsewhere, || {
+                    (crate::synchronize_all(), o.synchronize_with(mode, ..))
+                })
+                .map(|ret| (ret, d.synchronize_with(mode, ..Cookie::now())))
+            })?;
             let deadlock = Err(EDEADLK);
             assert_eq!(all.join(), Ok(Ok(((deadlock, deadlock), deadlock))));
 
             // The opener is in no task: there is nothing to wait for in vain.
             assert_eq!(
-                in_scope(&domain, elsewhere, || other.synchronize_full_with(mode)),
+                in_scope(&domain, elsewhere, || other.synchronize_with(mode, ..)),
                 Ok(Ok(()))
             );
         }
@@ -413,35 +423,29 @@ mod tests {
             );
             let (own, g, s) = (domain.clone(), gate.clone(), seen.clone());
 
-            domain.schedule(
-                move |context| {
-                    g.wait();
-                    let began = kunit::Gate::new();
-                    let _ = other.scope(|scope| -> Result {
-                        let began = began.as_ref().map_err(|e| *e)?;
-                        // The last reference.
-                        scope.schedule(
-                            move |_| {
-                                began.open();
-                                drop(own);
-                            },
-                            GFP_KERNEL,
-                        )?;
-                        if elsewhere {
-                            began.wait();
-                            // Not a domain that is gone.
-                            while context.synchronize().is_ok() {
-                                kunit::relax();
-                            }
+            domain.schedule(GFP_KERNEL, move |context| {
+                g.wait();
+                let began = kunit::Gate::new();
+                let _ = other.scope(|scope| -> Result {
+                    let began = began.as_ref().map_err(|e| *e)?;
+                    // The last reference.
+                    scope.schedule(GFP_KERNEL, move |_| {
+                        began.open();
+                        drop(own);
+                    })?;
+                    if elsewhere {
+                        began.wait();
+                        // Not a domain that is gone.
+                        while context.synchronize().is_ok() {
+                            kunit::relax();
                         }
-                        Ok(())
-                    });
-                    if context.synchronize() == Err(ESHUTDOWN) {
-                        s.store(1, Relaxed);
                     }
-                },
-                GFP_KERNEL,
-            )?;
+                    Ok(())
+                });
+                if context.synchronize() == Err(ESHUTDOWN) {
+                    s.store(1, Relaxed);
+                }
+            })?;
             drop(domain);
             gate.open();
             assert!(kunit::eventually(|| seen.load(Relaxed) == 1));
@@ -459,27 +463,26 @@ mod tests {
 
         domain.set_limit(0);
         kunit::with_full_queue(|| {
-            domain.schedule_or_run(
-                move |_| {
-                    let _ = o.scope(|scope| -> Result {
-                        let guard = ScopeGuard::new(|| {
-                            let ret = d.synchronize_full_with(mode);
-                            r.store(ret.map_or_else(|e| e.to_errno(), |()| 0), Relaxed);
-                        });
-                        let cookie = scope.schedule(move |_| drop(guard), GFP_KERNEL)?;
-                        // Another thread, which is inside of a task itself.
-                        let (o, t) = (o.clone(), third.clone());
-                        t.set_limit(0);
-                        kunit::Thread::spawn(move || {
-                            t.schedule_or_run(move |_| assert!(o.cancel(cookie)), GFP_KERNEL)
-                                .is_ok()
-                        })?
-                        .join();
-                        Ok(())
+            domain.schedule_or_run(GFP_KERNEL, move |_| {
+                let _ = o.scope(|scope| -> Result {
+                    let guard = ScopeGuard::new(|| {
+                        let ret = d.synchronize_with(mode, ..);
+                        r.store(ret.map_or_else(|e| e.to_errno(), |()| 0), Relaxed);
                     });
-                },
-                GFP_KERNEL,
-            )?;
+                    let cookie = scope.schedule(GFP_KERNEL, move |_| drop(guard))?;
+                    // Another thread, which is inside of a task itself.
+                    let (o, t) = (o.clone(), third.clone());
+                    t.set_limit(0);
+                    kunit::Thread::spawn(move || {
+                        t.schedule_or_run(GFP_KERNEL, move |_| {
+                            assert_eq!(o.cancel(cookie), Cancelled::Dropped)
+                        })
+                        .is_ok()
+                    })?
+                    .join();
+                    Ok(())
+                });
+            })?;
             Ok(())
         })?;
         assert_eq!(ret.load(Relaxed), EDEADLK.to_errno());
@@ -495,15 +498,12 @@ mod tests {
         domain.set_limit(0);
         let opener = kunit::with_full_queue(|| {
             let opener = kunit::Thread::spawn(move || {
-                let _ = domain.schedule_or_run(
-                    move |_| {
-                        let _ = other.scope(|scope| {
-                            let task = |_: &TaskContext<'_>| r.store(ffi::current_pid(), Relaxed);
-                            scope.schedule(task, GFP_KERNEL).map(drop)
-                        });
-                    },
-                    GFP_KERNEL,
-                );
+                let _ = domain.schedule_or_run(GFP_KERNEL, move |_| {
+                    let _ = other.scope(|scope| {
+                        let task = |_: &TaskContext<'_>| r.store(ffi::current_pid(), Relaxed);
+                        scope.schedule(GFP_KERNEL, task).map(drop)
+                    });
+                });
                 ffi::current_pid()
             })?;
             assert!(kunit::eventually(|| ran_by.load(Relaxed) != 0));
@@ -519,7 +519,7 @@ mod tests {
         let other = domain.begin(GFP_KERNEL)?;
         let mut ran = false;
 
-        domain.scope(|scope| scope.schedule(|_| ran = true, GFP_KERNEL).map(drop))?;
+        domain.scope(|scope| scope.schedule(GFP_KERNEL, |_| ran = true).map(drop))?;
         assert!(ran);
         assert_eq!(domain.lowest_in_progress(), Some(other.cookie()));
         Ok(())
@@ -534,11 +534,11 @@ mod tests {
         let mut ran = false;
 
         let ret = domain.scope(|scope| {
-            kunit::without_memory(|| scope.schedule(|_| ran = true, GFP_NOWAIT)).map(drop)
+            kunit::without_memory(|| scope.schedule(GFP_NOWAIT, |_| ran = true)).map(drop)
         });
         assert!(matches!(ret, Err(e) if e.error == ENOMEM));
         domain.close();
-        let ret = domain.scope(|scope| scope.schedule(|_| ran = true, GFP_KERNEL).map(drop));
+        let ret = domain.scope(|scope| scope.schedule(GFP_KERNEL, |_| ran = true).map(drop));
         assert!(matches!(ret, Err(e) if e.error == ESHUTDOWN));
         assert!(!ran);
         Ok(())

@@ -4,12 +4,11 @@
 
 use super::{
     error::SubmitError,
-    target::Placed, //
+    target::Destination, //
 };
 use crate::{
     domain::core::{
         cookie::Cookie,
-        domain::AsyncDomain,
         future_header::{
             Ops,
             Spawned, //
@@ -74,93 +73,39 @@ impl<F: Future<Output = ()> + Send> Boxed<F> {
     }
 }
 
-impl AsyncDomain {
-    /// Runs a future asynchronously; returns its cookie.
-    ///
-    /// The future has its place in the domain's order like any task, until it is ready and has been
-    /// dropped. It is polled in process context, by a worker, by one at a time; whenever it has to wait,
-    /// the worker goes. Wakers of the future may be called, cloned and dropped in any context, hard
-    /// interrupts included, and kept for as long as one likes. A future that is woken while it is
-    /// polled is polled again, and one that is ready is not.
-    ///
-    /// A future should not block for long: where a task [synchronizes](Self::synchronize_cookie), a
-    /// future [awaits](Self::wait). It can be [cancelled](Self::cancel) not only before it has started,
-    /// but whenever it waits: it is dropped there.
-    ///
-    /// The module that calls this cannot be unloaded until the future has been dropped. One that waits
-    /// for something that never comes keeps its domain undrained, as a leaked token does.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::new_async_domain;
-    /// use kernel::sync::Arc;
-    ///
-    /// let domain = Arc::new(new_async_domain!("futures", GFP_KERNEL)?, GFP_KERNEL)?;
-    /// let reset = domain.begin(GFP_KERNEL)?;
-    ///
-    /// let (d, reset_done) = (domain.clone(), reset.cookie().next());
-    /// domain.spawn(
-    ///     async move {
-    ///         // Until the interrupt has come; no thread sleeps.
-    ///         if d.wait(reset_done, GFP_KERNEL).await.is_ok() {
-    ///             pr_info!("reset\n");
-    ///         }
-    ///     },
-    ///     GFP_KERNEL,
-    /// )?;
-    /// // ... the interrupt handler does this:
-    /// reset.finish();
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Gives the future back, as [`Self::schedule`] does its closure.
-    ///
-    /// # Context
-    ///
-    /// Any, with `flags` that fit it.
-    #[inline]
-    pub fn spawn<F>(&self, future: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.anywhere().spawn(future, flags)
-    }
-}
+/// Submits a future; see [`Submit::spawn`](crate::Submit::spawn).
+#[inline]
+// Tested by: kunit each_future_is_run_and_dropped_once, kunit what_cannot_be_spawned_is_given_back.
+pub(crate) fn submit<F>(
+    to: Destination<'_>,
+    flags: Flags,
+    future: F,
+) -> Result<Cookie, SubmitError<F>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Ok(memory) = KBox::<Boxed<F>>::new_uninit(flags) else {
+        return Err(SubmitError {
+            error: ENOMEM,
+            task: future,
+        });
+    };
+    let memory: *mut Boxed<F> = KBox::into_raw(memory).cast();
 
-impl Placed<'_> {
-    /// See [`AsyncDomain::spawn`].
-    #[inline]
-    // Tested by: kunit each_future_is_run_and_dropped_once, kunit what_cannot_be_spawned_is_given_back.
-    pub fn spawn<F>(self, future: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let Ok(memory) = KBox::<Boxed<F>>::new_uninit(flags) else {
-            return Err(SubmitError {
-                error: ENOMEM,
-                task: future,
-            });
-        };
-        let memory: *mut Boxed<F> = KBox::into_raw(memory).cast();
-
-        // SAFETY: The memory is valid for writing, and for a future of this type.
-        let header = unsafe {
-            Spawned::init(&raw mut (*memory).header, &Boxed::<F>::OPS, self.node);
-            (&raw mut (*memory).future).write(MaybeUninit::new(future));
-            NonNull::new_unchecked(memory.cast())
-        };
-        // SAFETY: It has just been made, and the future is `'static`. If it was not submitted, the
-        // memory is still ours, and the future has not been polled, and so may be moved.
-        unsafe {
-            Spawned::submit(header, self.domain).map_err(|error| {
-                let task = (*memory).future.assume_init_read();
-                ffi::kfree(memory.cast());
-                SubmitError { error, task }
-            })
-        }
+    // SAFETY: The memory is valid for writing, and for a future of this type.
+    let header = unsafe {
+        Spawned::init(&raw mut (*memory).header, &Boxed::<F>::OPS, to.nid);
+        (&raw mut (*memory).future).write(MaybeUninit::new(future));
+        NonNull::new_unchecked(memory.cast())
+    };
+    // SAFETY: It has just been made, and the future is `'static`. If it was not submitted, the
+    // memory is still ours, and the future has not been polled, and so may be moved.
+    unsafe {
+        Spawned::submit(header, to.domain).map_err(|error| {
+            let task = (*memory).future.assume_init_read();
+            ffi::kfree(memory.cast());
+            SubmitError { error, task }
+        })
     }
 }
 
@@ -189,7 +134,10 @@ mod tests {
             Verdict,
             WaitMode,
             WaitQueue, //
-        }, //
+        },
+        AsyncDomain,
+        Cancelled,
+        Submit, //
     };
     use core::{
         future::poll_fn,
@@ -258,7 +206,7 @@ mod tests {
             Poll::Pending
         });
 
-        Ok(domain.spawn(future, GFP_KERNEL)?)
+        Ok(domain.spawn(GFP_KERNEL, future)?)
     }
 
     #[test]
@@ -268,15 +216,12 @@ mod tests {
         for _ in 0..500 {
             let (r, d) = (runs.clone(), drops.clone());
             let guard = ScopeGuard::new(move || d.add(1, Relaxed));
-            domain.spawn(
-                async move {
-                    let _guard = guard;
-                    r.add(1, Relaxed);
-                },
-                GFP_KERNEL,
-            )?;
+            domain.spawn(GFP_KERNEL, async move {
+                let _guard = guard;
+                r.add(1, Relaxed);
+            })?;
         }
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!((runs.load(Relaxed), drops.load(Relaxed)), (500, 500));
         let stats = domain.stats();
         assert_eq!((stats.submitted, stats.finished), (500, 500));
@@ -292,23 +237,23 @@ mod tests {
         let r = runs.clone();
         let future = async move { r.add(1, Relaxed) };
 
-        let ret = kunit::without_memory(|| domain.spawn(future, GFP_NOWAIT));
+        let ret = kunit::without_memory(|| domain.spawn(GFP_NOWAIT, future));
         let Err(SubmitError { error, task }) = ret else {
             return Err(EINVAL);
         };
         assert_eq!(error, ENOMEM);
         domain.set_limit(0);
-        let Err(SubmitError { error, task }) = domain.spawn(task, GFP_KERNEL) else {
+        let Err(SubmitError { error, task }) = domain.spawn(GFP_KERNEL, task) else {
             return Err(EINVAL);
         };
         assert_eq!(error, EAGAIN);
         domain.set_limit(1);
-        domain.spawn(task, GFP_KERNEL)?;
-        domain.synchronize_full()?;
+        domain.spawn(GFP_KERNEL, task)?;
+        domain.synchronize(..)?;
         assert_eq!(runs.load(Relaxed), 1);
 
         domain.close();
-        let ret = domain.spawn(async {}, GFP_KERNEL);
+        let ret = domain.spawn(GFP_KERNEL, async {});
         assert!(matches!(ret, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
         Ok(())
     }
@@ -322,21 +267,19 @@ mod tests {
 
         for i in 0..N {
             let (d, n) = (domain.clone(), next.clone());
-            before = domain.spawn(
-                async move {
-                    if d.wait(before.next(), GFP_KERNEL).await.is_ok() && n.load(Relaxed) == i {
-                        n.store(i + 1, Relaxed);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            before = domain.spawn(GFP_KERNEL, async move {
+                if d.synchronize_async(GFP_KERNEL, ..=before).await.is_ok() && n.load(Relaxed) == i
+                {
+                    n.store(i + 1, Relaxed);
+                }
+            })?;
         }
         // All of them wait, and no thread does.
         // CAST: A small number.
         assert!(eventually(|| domain.stats().waits == N as u64));
         assert_eq!(next.load(Relaxed), 0);
         start.finish();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(next.load(Relaxed), N);
         assert_eq!(domain.stats().spurious, 0);
         Ok(())
@@ -348,20 +291,19 @@ mod tests {
         let (gate, own) = (Gate::new()?, locked(None)?);
         let (d, r, g, o) = (domain.clone(), ret.clone(), gate.clone(), own.clone());
 
-        let cookie = domain.spawn(
-            async move {
-                g.wait();
-                if let Some(cookie) = o.with(|own| own.take()) {
-                    let earlier = d.wait(cookie, GFP_KERNEL).await;
-                    let itself = d.wait(Cookie::next(cookie), GFP_KERNEL).await;
-                    r.with(|ret| **ret = Some((earlier, itself)));
-                }
-            },
-            GFP_KERNEL,
-        )?;
+        let cookie = domain.spawn(GFP_KERNEL, async move {
+            g.wait();
+            if let Some(cookie) = o.with(|own| own.take()) {
+                let earlier = d.synchronize_async(GFP_KERNEL, ..cookie).await;
+                let itself = d
+                    .synchronize_async(GFP_KERNEL, ..Cookie::next(cookie))
+                    .await;
+                r.with(|ret| **ret = Some((earlier, itself)));
+            }
+        })?;
         own.with(|own| **own = Some(cookie));
         gate.open();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(ret.with(|ret| ret.take()), Some((Ok(()), Err(EDEADLK))));
         Ok(())
     }
@@ -372,6 +314,7 @@ mod tests {
         let p = polls.clone();
 
         domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |cx| {
                 if p.fetch_add(1, Relaxed) == 9 {
                     return Poll::Ready(());
@@ -381,9 +324,8 @@ mod tests {
                 }
                 Poll::Pending
             }),
-            GFP_KERNEL,
         )?;
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         settle();
         assert_eq!(polls.load(Relaxed), 10);
         Ok(())
@@ -395,6 +337,7 @@ mod tests {
         let (p, l) = (polls.clone(), place.clone());
 
         domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |cx| {
                 let waker = cx.waker().clone();
                 drop(l.with(|place| place.replace(waker)));
@@ -404,13 +347,12 @@ mod tests {
                     Poll::Pending
                 }
             }),
-            GFP_KERNEL,
         )?;
         assert!(eventually(|| polls.load(Relaxed) == 1));
         settle();
         let waker = place.with(|place| place.take()).ok_or(EINVAL)?;
         waker.wake_by_ref();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         drop(domain);
         assert_eq!(polls.load(Relaxed), 2);
 
@@ -433,15 +375,15 @@ mod tests {
         let cookie = sleeper(&domain, &place, &polls, &drops)?;
         assert!(eventually(|| polls.load(Relaxed) == 1));
         let d = domain.clone();
-        let waiter = Thread::spawn(move || d.synchronize_full())?;
+        let waiter = Thread::spawn(move || d.synchronize(..))?;
         assert!(eventually(|| domain.stats().waits == 1));
 
         // It may still be on its way out of the poll; then its worker drops it.
         settle();
-        assert!(domain.cancel(cookie));
+        assert_eq!(domain.cancel(cookie), Cancelled::Dropped);
         assert!(eventually(|| drops.load(Relaxed) == 1));
         assert_eq!(waiter.join(), Ok(()));
-        assert!(!domain.cancel(cookie));
+        assert_eq!(domain.cancel(cookie), Cancelled::NotFound);
         // Its waker has survived.
         drop(place.with(|place| place.take()));
 
@@ -450,19 +392,19 @@ mod tests {
         let (g, b, d) = (gate.clone(), begun.clone(), drops.clone());
         let guard = ScopeGuard::new(move || d.add(1, Relaxed));
         let cookie = domain.spawn(
+            GFP_KERNEL,
             poll_fn(move |_| {
                 let _guard = &guard;
                 b.open();
                 g.wait();
                 Poll::Pending
             }),
-            GFP_KERNEL,
         )?;
         begun.wait();
-        assert!(!domain.cancel(cookie));
+        assert_eq!(domain.cancel(cookie), Cancelled::AskedToStop);
         assert_eq!(drops.load(Relaxed), 1);
         gate.open();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(drops.load(Relaxed), 2);
 
         // Many at once, of which some have not been polled yet.
@@ -470,7 +412,7 @@ mod tests {
             sleeper(&domain, &place, &polls, &drops)?;
         }
         domain.cancel_all();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         assert_eq!(drops.load(Relaxed), 52);
         Ok(())
     }
@@ -493,7 +435,7 @@ mod tests {
                 }
             })?;
             domain.cancel_all();
-            domain.synchronize_full()?;
+            domain.synchronize(..)?;
             waker.join();
             assert_eq!(drops.load(Relaxed), i + 1);
         }
@@ -505,9 +447,9 @@ mod tests {
         let domain = domain()?;
 
         kunit::with_full_queue(|| {
-            domain.spawn(async {}, GFP_KERNEL)?;
+            domain.spawn(GFP_KERNEL, async {})?;
             let minute = msecs_to_jiffies(60_000);
-            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE.timeout(minute))
+            domain.synchronize_with(WaitMode::UNINTERRUPTIBLE.timeout(minute), ..)
         })
     }
 
@@ -531,7 +473,7 @@ mod tests {
             wakers.push(waker, GFP_KERNEL)?;
         }
         domain.cancel_all();
-        domain.synchronize_full()?;
+        domain.synchronize(..)?;
         drop(domain);
         // Those of the headers, which the wakers have.
         assert!(eventually(|| refs() == before + N));
@@ -557,7 +499,7 @@ mod tests {
         settle();
         // That of the submitter, which is the owner, and that of the header.
         assert!(eventually(|| refs() == before + 2));
-        assert!(domain.cancel(cookie));
+        assert_eq!(domain.cancel(cookie), Cancelled::Dropped);
         drop(domain);
         // That of the header, which the waker has.
         assert!(eventually(|| refs() == before + 1));
@@ -574,25 +516,22 @@ mod tests {
         let end = done.clone();
         let guard = ScopeGuard::new(move || end.open());
 
-        domain.spawn(
-            async move {
-                let _guard = guard;
-                g.wait();
-                // The last reference: it waits for no one, and goes on without a domain.
-                drop(own);
-                poll_fn(move |cx| {
-                    let waker = cx.waker().clone();
-                    drop(l.with(|place| place.replace(waker)));
-                    if p.fetch_add(1, Relaxed) == 0 {
-                        Poll::Pending
-                    } else {
-                        Poll::Ready(())
-                    }
-                })
-                .await;
-            },
-            GFP_KERNEL,
-        )?;
+        domain.spawn(GFP_KERNEL, async move {
+            let _guard = guard;
+            g.wait();
+            // The last reference: it waits for no one, and goes on without a domain.
+            drop(own);
+            poll_fn(move |cx| {
+                let waker = cx.waker().clone();
+                drop(l.with(|place| place.replace(waker)));
+                if p.fetch_add(1, Relaxed) == 0 {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
+        })?;
         drop(domain);
         gate.open();
         assert!(eventually(|| polls.load(Relaxed) == 1));
@@ -615,18 +554,15 @@ mod tests {
             let waits = domain.stats().waits;
 
             let (d, r) = (domain.clone(), done.clone());
-            other.spawn(
-                async move {
-                    if d.wait(after, GFP_KERNEL).await.is_ok() {
-                        r.store(1, Release);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            other.spawn(GFP_KERNEL, async move {
+                if d.synchronize_async(GFP_KERNEL, ..after).await.is_ok() {
+                    r.store(1, Release);
+                }
+            })?;
             assert!(eventually(|| domain.stats().waits > waits));
             let mut token = Some(token);
             let answer = move || drop(token.take());
-            Interrupt::during(Delta::from_millis(2), answer, || other.synchronize_full())??;
+            Interrupt::during(Delta::from_millis(2), answer, || other.synchronize(..))??;
             assert_eq!(done.load(Acquire), 1);
         }
         assert_eq!(domain.stats().wakeups, 10);

@@ -1,17 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where tasks run.
+//! Where tasks are submitted to.
 
 use crate::{
-    domain::core::domain::AsyncDomain,
+    domain::core::{
+        cookie::Cookie,
+        domain::AsyncDomain,
+        header::Task,
+        scope_data::ScopeData, //
+    },
     ffi, //
+};
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     device::Device,
     prelude::*, //
 };
 
-/// A domain, and the NUMA node on which tasks that are submitted through it are to run.
+/// The domain that a task goes to, the node that it is to run on, and the scope that it belongs to.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    pub(crate) domain: &'a AsyncDomain,
+    /// A valid node, or [`ffi::NUMA_NO_NODE`].
+    pub(crate) nid: c_int,
+    /// Null if it belongs to none.
+    pub(crate) scope: *const ScopeData,
+}
+
+impl Destination<'_> {
+    /// Submits a task. If that fails, the task still belongs to the caller.
+    ///
+    /// # Safety
+    ///
+    /// As [`AsyncDomain::submit_task`].
+    #[inline]
+    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
+    pub(crate) unsafe fn submit(self, task: NonNull<Task>) -> Result<Cookie> {
+        // SAFETY: The caller makes the promises of `submit_task()`.
+        unsafe { self.domain.submit_task(task, self.nid, self.scope) }
+    }
+}
+
+/// What has a destination. Only this crate has targets: what users see of it is [`Submit`](crate::Submit).
+pub trait Target {
+    /// Where tasks go.
+    fn destination(&self) -> Destination<'_>;
+}
+
+/// A target for tasks that may borrow for `'a`.
+///
+/// # Safety
+///
+/// What borrows for `'a` must be usable until a task that goes to the destination is finished.
+pub unsafe trait Accepts<'a>: Target {}
+
+// SAFETY: What is `'static` can be used at any time.
+// Tested by: compile-fail closure_borrows_frame.
+unsafe impl Accepts<'static> for AsyncDomain {}
+
+impl Target for AsyncDomain {
+    #[inline]
+    fn destination(&self) -> Destination<'_> {
+        Destination {
+            domain: self,
+            nid: ffi::NUMA_NO_NODE,
+            scope: ptr::null(),
+        }
+    }
+}
+
+/// A target whose tasks are to run on a NUMA node; see [`Submit::on_node`](crate::Submit::on_node).
 ///
 /// The node is honoured as far as possible: if it has no CPU that is online, its tasks run anywhere
 /// (see `queue_work_node()`).
@@ -19,7 +80,7 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{domain::Placed, new_async_domain, AsyncDomain, TaskContext, TaskItem};
+/// use async_domain::{domain::OnNode, new_async_domain, AsyncDomain, Submit, TaskContext, TaskItem};
 /// use kernel::{device::Device, sync::Arc};
 ///
 /// fn start<T>(domain: &AsyncDomain, device: &Device, item: Arc<T>) -> Result
@@ -31,64 +92,55 @@ use kernel::{
 /// }
 ///
 /// let domain = new_async_domain!("placed", GFP_KERNEL)?;
-/// let node: Placed<'_> = domain.on_node(0)?;
+/// let node: OnNode<'_, AsyncDomain> = domain.on_node(0)?;
 ///
-/// node.schedule(|_| pr_info!("a task\n"), GFP_KERNEL)?;
-/// node.schedule_ordered(|_| 17, |n, _| pr_info!("{n}, in order\n"), GFP_KERNEL)?;
-/// node.schedule_fallible(|_| Ok(()), GFP_KERNEL)?;
-/// node.schedule_batch(KVec::from_elem(|_: &TaskContext<'_>| (), 4, GFP_KERNEL)?, GFP_KERNEL)?;
-/// node.spawn(async { pr_info!("a future\n") }, GFP_KERNEL)?;
-/// assert_eq!(node.schedule_with_handle(|_| 17, GFP_KERNEL)?.join(), Ok(17));
+/// node.schedule(GFP_KERNEL, |_| pr_info!("a task\n"))?;
+/// node.schedule_ordered(GFP_KERNEL, |_| 17, |n, _| pr_info!("{n}, in order\n"))?;
+/// node.schedule_batch(GFP_KERNEL, KVec::from_elem(|_: &TaskContext<'_>| (), 4, GFP_KERNEL)?)?;
+/// node.spawn(GFP_KERNEL, async { pr_info!("a future\n") })?;
+/// assert_eq!(node.schedule_with_handle(GFP_KERNEL, |_| 17)?.join(), Ok(17));
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Clone, Copy)]
-pub struct Placed<'a> {
-    pub(crate) domain: &'a AsyncDomain,
-    /// A valid node, or [`ffi::NUMA_NO_NODE`].
-    pub(crate) node: c_int,
+pub struct OnNode<'t, T: ?Sized> {
+    target: &'t T,
+    nid: c_int,
 }
 
-impl AsyncDomain {
-    /// Tasks that are submitted through this run on a NUMA node (C's
-    /// `async_schedule_node_domain()`).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use async_domain::new_async_domain;
-    ///
-    /// let domain = new_async_domain!("placed", GFP_KERNEL)?;
-    /// domain.on_node(0)?.schedule(|_| pr_info!("on node 0\n"), GFP_KERNEL)?;
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL`: there cannot be such a node.
-    pub fn on_node(&self, node: i32) -> Result<Placed<'_>> {
+impl<'t, T: ?Sized> OnNode<'t, T> {
+    /// `None` if there cannot be such a node.
+    pub(crate) fn new(target: &'t T, nid: i32) -> Option<Self> {
         // CAST: A small number.
-        if node < 0 || node >= ffi::MAX_NUMNODES as i32 {
-            return Err(EINVAL);
-        }
-        Ok(Placed { domain: self, node })
+        (0..ffi::MAX_NUMNODES as i32)
+            .contains(&nid)
+            .then_some(Self { target, nid })
     }
 
-    /// Tasks that are submitted through this run on the NUMA node of a device, if it has one (C's
-    /// `async_schedule_dev_domain()`).
     // Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
-    pub fn near(&self, device: &Device) -> Placed<'_> {
-        // SAFETY: The device is valid. `Device` is a transparent wrapper.
-        let node = unsafe { ffi::dev_to_node(core::ptr::from_ref(device).cast_mut().cast()) };
-
-        Placed { domain: self, node }
+    pub(crate) fn near(target: &'t T, device: &Device) -> Self {
+        Self {
+            target,
+            nid: node_of(device),
+        }
     }
+}
 
-    /// Tasks that are submitted through this run anywhere.
+/// The node of a device, or [`ffi::NUMA_NO_NODE`].
+// Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
+fn node_of(device: &Device) -> c_int {
+    // SAFETY: The device is valid. `Device` is a transparent wrapper.
+    unsafe { ffi::dev_to_node(ptr::from_ref(device).cast_mut().cast()) }
+}
+
+// SAFETY: Its tasks belong to what those of the other target do.
+// Tested by: compile-fail closure_borrows_frame.
+unsafe impl<'a, T: Accepts<'a> + ?Sized> Accepts<'a> for OnNode<'_, T> {}
+
+impl<T: Target + ?Sized> Target for OnNode<'_, T> {
     #[inline]
-    pub(crate) fn anywhere(&self) -> Placed<'_> {
-        Placed {
-            domain: self,
-            node: ffi::NUMA_NO_NODE,
+    fn destination(&self) -> Destination<'_> {
+        Destination {
+            nid: self.nid,
+            ..self.target.destination()
         }
     }
 }
@@ -102,6 +154,7 @@ mod tests {
         domain,
         Gate, //
     };
+    use crate::Submit;
 
     #[test]
     fn tasks_run_where_they_were_asked_to() -> Result {
@@ -117,7 +170,7 @@ mod tests {
             let node = i % nodes;
             let ran_on = domain
                 .on_node(node)?
-                .schedule_with_handle(|_| ffi::numa_node_id(), GFP_KERNEL)?;
+                .schedule_with_handle(GFP_KERNEL, |_| ffi::numa_node_id())?;
             if ran_on.join()? == node {
                 there += 1;
             }
@@ -137,12 +190,12 @@ mod tests {
         let mut handles = KVec::new();
 
         // In pairs, so that a worker could take a task of the other node, and may take one of its own.
-        domain.schedule(move |_| g.wait(), GFP_KERNEL)?;
+        domain.schedule(GFP_KERNEL, move |_| g.wait())?;
         for i in 0..200 {
             let node = i / 2 % nodes;
             let handle = domain
                 .on_node(node)?
-                .schedule_with_handle(move |_| ffi::numa_node_id() == node, GFP_KERNEL)?;
+                .schedule_with_handle(GFP_KERNEL, move |_| ffi::numa_node_id() == node)?;
             handles.push(handle, GFP_KERNEL)?;
         }
         gate.open();
@@ -165,7 +218,7 @@ mod tests {
         let ran = domain
             // CAST: A small number.
             .on_node(ffi::MAX_NUMNODES as i32 - 1)?
-            .schedule_with_handle(|_| true, GFP_KERNEL)?;
+            .schedule_with_handle(GFP_KERNEL, |_| true)?;
         assert_eq!(ran.join(), Ok(true));
         Ok(())
     }

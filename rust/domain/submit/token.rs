@@ -45,7 +45,7 @@ use kernel::{
 ///     // ... the interrupt handler does this:
 ///     token.finish();
 ///     // ... and whoever needs the answer, this:
-///     domain.synchronize_cookie(cookie.next())
+///     domain.synchronize(..=cookie)
 /// }
 ///
 /// let domain = new_async_domain!("commands", GFP_KERNEL)?;
@@ -202,7 +202,7 @@ mod tests {
             let answer = move || drop(token.take());
 
             Interrupt::during(Delta::from_millis(5), answer, || {
-                domain.synchronize_cookie(after)
+                domain.synchronize(..after)
             })??;
         }
         let stats = domain.stats();
@@ -220,6 +220,6 @@ mod tests {
         // In another thread than the one that began it.
         let token = domain.begin(GFP_KERNEL)?;
         Thread::spawn(move || token.finish())?.join();
-        domain.synchronize_full()
+        domain.synchronize(..)
     }
 }

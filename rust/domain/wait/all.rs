@@ -58,7 +58,7 @@ fn visit_all() -> Result<bool> {
     while let Some(domain) = current {
         let ret = if domain.frontier() < Cookie::IDLE {
             waited = true;
-            domain.synchronize_full_with(WaitMode::UNINTERRUPTIBLE)
+            domain.synchronize_with(WaitMode::UNINTERRUPTIBLE, ..)
         } else {
             Ok(())
         };
@@ -87,6 +87,7 @@ mod tests {
         settle,
         Thread, //
     };
+    use crate::Submit;
 
     crate::static_domain!(static REGISTERED);
     crate::static_domain!(static EXCLUSIVE, exclusive);
@@ -113,13 +114,13 @@ mod tests {
     fn tasks_of_exclusive_domains_can_wait_for_all() -> Result {
         assert_eq!(
             EXCLUSIVE
-                .schedule_with_handle(|_| synchronize_all(), GFP_KERNEL)?
+                .schedule_with_handle(GFP_KERNEL, |_| synchronize_all())?
                 .join(),
             Ok(Ok(()))
         );
         assert_eq!(
             REGISTERED
-                .schedule_with_handle(|_| synchronize_all(), GFP_KERNEL)?
+                .schedule_with_handle(GFP_KERNEL, |_| synchronize_all())?
                 .join(),
             Ok(Err(EDEADLK))
         );
@@ -150,7 +151,7 @@ mod tests {
 
         for _ in 0..50 {
             let domain = crate::new_async_domain!("kunit", GFP_KERNEL)?;
-            domain.schedule(|_| (), GFP_KERNEL)?;
+            domain.schedule(GFP_KERNEL, |_| ())?;
             let _token = domain.begin(GFP_KERNEL)?;
         }
         assert_eq!(other.join(), Ok(()));

@@ -6,7 +6,8 @@ use crate::{
     domain::core::{
         cookie::{
             AllBelow,
-            Cookie, //
+            Cookie,
+            CookieRange, //
         },
         domain::{
             AsyncDomain,
@@ -34,8 +35,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// A future that is ready when all tasks of a domain with a cookie lower than some cookie are done;
-/// see [`AsyncDomain::wait`].
+/// A future that is ready when tasks of a domain are done; see [`AsyncDomain::synchronize_async`].
 ///
 /// Its entry stands in the domain's own queue, among those of the threads that wait, and is judged as
 /// they are: it is called when its condition is true, once, and never in vain.
@@ -47,33 +47,31 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{domain::Wait, new_async_domain, Cookie};
+/// use async_domain::{domain::SynchronizeAsync, new_async_domain, Cookie, Submit};
 /// use kernel::sync::Arc;
 ///
-/// async fn both(first: Wait<'_>, second: Wait<'_>) -> Result {
+/// async fn both(first: SynchronizeAsync<'_>, second: SynchronizeAsync<'_>) -> Result {
 ///     first.await?;
 ///     second.await
 /// }
 ///
 /// let disks = Arc::new(new_async_domain!("disks", GFP_KERNEL)?, GFP_KERNEL)?;
 /// let domain = disks.clone();
-/// disks.spawn(
-///     async move {
-///         let now = Cookie::now();
-///         // This very future is in progress: it would wait for itself.
-///         let (first, second) = (domain.wait(now, GFP_KERNEL), domain.wait(now, GFP_KERNEL));
-///         if both(first, second).await.is_err() {
-///             pr_info!("not for itself\n");
-///         }
-///     },
-///     GFP_KERNEL,
-/// )?;
+/// disks.spawn(GFP_KERNEL, async move {
+///     let now = Cookie::now();
+///     // This very future is in progress: it would wait for itself.
+///     let (first, second) = (domain.synchronize_async(GFP_KERNEL, ..now), domain.synchronize_async(GFP_KERNEL, ..now));
+///     if both(first, second).await.is_err() {
+///         pr_info!("not for itself\n");
+///     }
+/// })?;
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use = "futures do nothing unless they are polled"]
-pub struct Wait<'a> {
+pub struct SynchronizeAsync<'a> {
     domain: &'a AsyncDomain,
-    cookie: Cookie,
+    /// The cookie below which all must be done; `None` for all that there are.
+    cookie: Option<Cookie>,
     flags: Flags,
     /// The module that polls it, which is held, and so is the domain's owner.
     poller: Option<*mut ffi::module>,
@@ -84,14 +82,13 @@ pub struct Wait<'a> {
 
 // SAFETY: The poller is only used to count references, which any thread may do; the rest is `Send`.
 // Tested by: model future-dropped, model future-polled.
-unsafe impl Send for Wait<'_> {}
+unsafe impl Send for SynchronizeAsync<'_> {}
 // SAFETY: Nothing can be done through a shared reference.
 // Tested by: model future-dropped, model future-polled.
-unsafe impl Sync for Wait<'_> {}
+unsafe impl Sync for SynchronizeAsync<'_> {}
 
 impl AsyncDomain {
-    /// Waits, as a future, until all tasks with a cookie lower than this one are done: what
-    /// [`Self::synchronize_cookie`] does with a thread.
+    /// Waits, as a future, until tasks are done: what [`Self::synchronize`] does with a thread.
     ///
     /// While the future waits, the module that polls it cannot be unloaded, nor the one that owns
     /// the domain. It calls the [`Waker`](task::Waker) that it is polled with: if the code of that is in a
@@ -101,23 +98,20 @@ impl AsyncDomain {
     /// # Examples
     ///
     /// ```
-    /// use async_domain::new_async_domain;
+    /// use async_domain::{new_async_domain, Submit};
     /// use kernel::sync::Arc;
     ///
     /// let disks = Arc::new(new_async_domain!("disks", GFP_KERNEL)?, GFP_KERNEL)?;
     /// let array = new_async_domain!("array", GFP_KERNEL)?;
-    /// let found = disks.schedule(|_| pr_info!("a disk\n"), GFP_KERNEL)?;
+    /// let found = disks.schedule(GFP_KERNEL, |_| pr_info!("a disk\n"))?;
     ///
     /// let domain = disks.clone();
-    /// array.spawn(
-    ///     async move {
-    ///         // No thread sleeps here.
-    ///         if domain.wait(found.next(), GFP_KERNEL).await.is_ok() {
-    ///             pr_info!("the array\n");
-    ///         }
-    ///     },
-    ///     GFP_KERNEL,
-    /// )?;
+    /// array.spawn(GFP_KERNEL, async move {
+    ///     // No thread sleeps here.
+    ///     if domain.synchronize_async(GFP_KERNEL, ..=found).await.is_ok() {
+    ///         pr_info!("the array\n");
+    ///     }
+    /// })?;
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -136,12 +130,12 @@ impl AsyncDomain {
     ///
     /// The future may be polled in any context, with `flags` that fit that of the first poll. It calls
     /// the [`Waker`](task::Waker) by reference, under the domain's lock with interrupts off: a waker must
-    /// only leave word, as that of [`Self::spawn`] does, which queues the future. It clones and drops it
+    /// only leave word, as that of [`Submit::spawn`](crate::Submit::spawn) does, which queues the future. It clones and drops it
     /// without the lock.
-    pub fn wait(&self, cookie: Cookie, flags: Flags) -> Wait<'_> {
-        Wait {
+    pub fn synchronize_async(&self, flags: Flags, tasks: impl CookieRange) -> SynchronizeAsync<'_> {
+        SynchronizeAsync {
             domain: self,
-            cookie,
+            cookie: tasks.end(),
             flags,
             poller: None,
             waiting: Waiting::new(&self.queue),
@@ -150,7 +144,12 @@ impl AsyncDomain {
     }
 }
 
-impl Wait<'_> {
+impl SynchronizeAsync<'_> {
+    /// Where the frontier has to be.
+    fn end(&self) -> Cookie {
+        self.cookie.unwrap_or(Cookie::IDLE)
+    }
+
     /// Makes ready to wait for a module; `Some` if there is nothing to wait for.
     ///
     /// # Safety
@@ -158,13 +157,13 @@ impl Wait<'_> {
     /// `poller` must be null or a module that is running.
     // Tested by: model future-dropped, model future-polled.
     unsafe fn begin(&mut self, poller: *mut ffi::module) -> Option<Result> {
-        if self.cookie > Cookie::now() {
+        if self.cookie.is_some_and(|cookie| cookie > Cookie::now()) {
             return Some(Err(EINVAL));
         }
-        if self.domain.frontier() >= self.cookie {
+        if self.domain.frontier() >= self.end() {
             return Some(Ok(()));
         }
-        if RunningTask::is_inside(self.domain, self.cookie) {
+        if RunningTask::is_inside(self.domain, self.end()) {
             return Some(Err(EDEADLK));
         }
         // What is linked may be called. What it calls may be the code of the module that waits, which
@@ -190,7 +189,7 @@ impl Wait<'_> {
         poller: *mut ffi::module,
         cx: &mut task::Context<'_>,
     ) -> Poll<Result> {
-        let cookie = self.cookie;
+        let cookie = self.end();
 
         let ready = match self.poller {
             // SAFETY: The caller promises that `poller` is null or a module that is running.
@@ -206,7 +205,7 @@ impl Wait<'_> {
     }
 }
 
-impl Future for Wait<'_> {
+impl Future for SynchronizeAsync<'_> {
     type Output = Result;
 
     // Inlined into the module that polls.
@@ -231,6 +230,7 @@ mod tests {
             shuffled,
             Thread, //
         },
+        Submit,
         Token, //
     };
     use core::{
@@ -295,7 +295,7 @@ mod tests {
         Ok((unsafe { Waker::new(data, &VTABLE) }, calls))
     }
 
-    fn poll(future: &mut Wait<'_>, waker: &Waker) -> Poll<Result> {
+    fn poll(future: &mut SynchronizeAsync<'_>, waker: &Waker) -> Poll<Result> {
         Pin::new(future).poll(&mut task::Context::from_waker(waker))
     }
 
@@ -318,13 +318,13 @@ mod tests {
             (token.cookie(), Ok(())),
             (Cookie::now().next(), Err(EINVAL)),
         ] {
-            let mut future = domain.wait(cookie, GFP_KERNEL);
+            let mut future = domain.synchronize_async(GFP_KERNEL, ..cookie);
             assert_eq!(poll(&mut future, &waker), Poll::Ready(ret));
         }
         assert_eq!(domain.stats().waits, 0);
         assert_eq!(calls.clones.load(Relaxed), 1);
         // One that is never polled does nothing.
-        drop(domain.wait(token.cookie().next(), GFP_KERNEL));
+        drop(domain.synchronize_async(GFP_KERNEL, ..=token.cookie()));
         Ok(())
     }
 
@@ -337,7 +337,7 @@ mod tests {
         for i in shuffled(N)? {
             let (waker, calls) = waker()?;
             let cookie = tokens[i].as_ref().ok_or(EINVAL)?.cookie();
-            let mut future = domain.wait(cookie.next(), GFP_KERNEL);
+            let mut future = domain.synchronize_async(GFP_KERNEL, ..=cookie);
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             futures.push((i, future, waker, calls), GFP_KERNEL)?;
@@ -372,12 +372,12 @@ mod tests {
         let mut tokens = tokens(&domain, 8)?;
         let mut futures = KVec::with_capacity(8, GFP_KERNEL)?;
         let d = domain.clone();
-        let thread = Thread::spawn(move || d.synchronize_full())?;
+        let thread = Thread::spawn(move || d.synchronize(..))?;
         assert!(eventually(|| domain.stats().waits == 1));
 
         for token in tokens.iter().flatten() {
             let (waker, calls) = waker()?;
-            let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
+            let mut future = domain.synchronize_async(GFP_KERNEL, ..=token.cookie());
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             futures.push((Some(future), calls), GFP_KERNEL)?;
         }
@@ -401,7 +401,7 @@ mod tests {
         let domain = domain()?;
         let ((first, first_calls), (second, second_calls)) = (waker()?, waker()?);
         let token = domain.begin(GFP_KERNEL)?;
-        let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
+        let mut future = domain.synchronize_async(GFP_KERNEL, ..=token.cookie());
 
         assert_eq!(poll(&mut future, &first), Poll::Pending);
         assert_eq!(poll(&mut future, &second), Poll::Pending);
@@ -424,18 +424,18 @@ mod tests {
         let token = domain.begin(GFP_KERNEL)?;
         let after = token.cookie().next();
 
-        let mut before = domain.wait(after, GFP_KERNEL);
+        let mut before = domain.synchronize_async(GFP_KERNEL, ..after);
         assert_eq!(poll(&mut before, &waker), Poll::Pending);
         let mut freed = KBox::new(
-            mem::ManuallyDrop::new(domain.wait(after, GFP_KERNEL)),
+            mem::ManuallyDrop::new(domain.synchronize_async(GFP_KERNEL, ..after)),
             GFP_KERNEL,
         )?;
         assert_eq!(poll(&mut freed, &leaks), Poll::Pending);
-        let mut behind = domain.wait(after, GFP_KERNEL);
+        let mut behind = domain.synchronize_async(GFP_KERNEL, ..after);
         assert_eq!(poll(&mut behind, &waker), Poll::Pending);
 
         // SAFETY: It is dropped once, below, and does not touch the domain by then.
-        let leaked: Wait<'static> = unsafe { mem::transmute(ptr::read(&**freed)) };
+        let leaked: SynchronizeAsync<'static> = unsafe { mem::transmute(ptr::read(&**freed)) };
         drop(freed);
         // SAFETY: It is this module.
         let refs = unsafe { ffi::module_refcount(ffi::this_module()) };
@@ -443,7 +443,7 @@ mod tests {
         // Neighbours leave and come.
         drop(before);
         drop(behind);
-        let mut behind = domain.wait(after, GFP_KERNEL);
+        let mut behind = domain.synchronize_async(GFP_KERNEL, ..after);
         assert_eq!(poll(&mut behind, &waker), Poll::Pending);
         token.finish();
         assert_eq!(leaked_calls.calls.load(Relaxed), 1);
@@ -463,7 +463,7 @@ mod tests {
         let tokens = [domain.begin(GFP_KERNEL)?, domain.begin(GFP_KERNEL)?];
         let [mut a, mut b] = tokens
             .each_ref()
-            .map(|token| domain.wait(token.cookie().next(), GFP_KERNEL));
+            .map(|token| domain.synchronize_async(GFP_KERNEL, ..=token.cookie()));
 
         assert!(poll(&mut a, &waker).is_pending() && poll(&mut b, &waker).is_pending());
         mem::swap(&mut a, &mut b);
@@ -485,7 +485,7 @@ mod tests {
         }
         let (domain, (waker, calls)) = (domain()?, waker()?);
         let token = domain.begin(GFP_KERNEL)?;
-        let mut future = domain.wait(token.cookie().next(), GFP_NOWAIT);
+        let mut future = domain.synchronize_async(GFP_NOWAIT, ..=token.cookie());
 
         let failed = Poll::Ready(Err(ENOMEM));
         assert_eq!(kunit::without_memory(|| poll(&mut future, &waker)), failed);
@@ -501,7 +501,7 @@ mod tests {
         let domain = domain()?;
         let token = domain.begin(GFP_KERNEL)?;
         let (waker, _) = waker()?;
-        let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
+        let mut future = domain.synchronize_async(GFP_KERNEL, ..=token.cookie());
         // SAFETY: It is this module.
         let refs = || unsafe { ffi::module_refcount(ffi::this_module()) };
         let before = refs();
@@ -518,7 +518,7 @@ mod tests {
         assert_eq!(refs(), before);
 
         // And the kernel needs not be held, but the domain's owner does.
-        let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
+        let mut future = domain.synchronize_async(GFP_KERNEL, ..=token.cookie());
         // SAFETY: As above.
         let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
         assert_eq!(other, Poll::Pending);
@@ -536,7 +536,7 @@ mod tests {
             let domain = domain()?;
             let (waker, calls) = waker()?;
             let token = domain.begin(GFP_KERNEL)?;
-            let mut future = domain.wait(token.cookie().next(), GFP_KERNEL);
+            let mut future = domain.synchronize_async(GFP_KERNEL, ..=token.cookie());
 
             assert_eq!(poll(&mut future, &waker), Poll::Pending);
             // While the waker is called, the future is polled.
@@ -565,21 +565,18 @@ mod tests {
         let (domain, errors) = (domain()?, Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?);
         let (d, e) = (domain.clone(), errors.clone());
 
-        domain.schedule(
-            move |context| {
-                let Ok((waker, _)) = waker() else { return };
-                for (cookie, ret) in [
-                    (context.cookie(), Ok(())),
-                    (context.cookie().next(), Err(EDEADLK)),
-                ] {
-                    let mut future = d.wait(cookie, GFP_KERNEL);
-                    let as_expected = poll(&mut future, &waker) == Poll::Ready(ret);
-                    e.add(i32::from(as_expected), Relaxed);
-                }
-            },
-            GFP_KERNEL,
-        )?;
-        domain.synchronize_full()?;
+        domain.schedule(GFP_KERNEL, move |context| {
+            let Ok((waker, _)) = waker() else { return };
+            for (cookie, ret) in [
+                (context.cookie(), Ok(())),
+                (context.cookie().next(), Err(EDEADLK)),
+            ] {
+                let mut future = d.synchronize_async(GFP_KERNEL, ..cookie);
+                let as_expected = poll(&mut future, &waker) == Poll::Ready(ret);
+                e.add(i32::from(as_expected), Relaxed);
+            }
+        })?;
+        domain.synchronize(..)?;
         assert_eq!(errors.load(Relaxed), 2);
         Ok(())
     }

@@ -173,7 +173,7 @@ mod tests {
             1,
             |mode| {
                 let _ = steps.push_within_capacity(mode.time_limit());
-                domain.synchronize_full_with(mode)
+                domain.synchronize_with(mode, ..)
             },
             |seconds| {
                 report(&domain, "which a test waits for", seconds);

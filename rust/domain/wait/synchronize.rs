@@ -6,7 +6,10 @@ use super::overdue;
 use crate::{
     domain::core::{
         context::TaskContext,
-        cookie::Cookie,
+        cookie::{
+            Cookie,
+            CookieRange, //
+        },
         domain::AsyncDomain,
         running::RunningTask, //
     },
@@ -22,25 +25,43 @@ use crate::{
 use kernel::prelude::*;
 
 impl AsyncDomain {
-    /// Waits until all tasks with a cookie lower than this one are done (C's
-    /// `async_synchronize_cookie_domain()`).
+    /// Waits until tasks are done: `..` for all (C's `async_synchronize_full_domain()`), `..cookie` for those
+    /// below a cookie (C's `async_synchronize_cookie_domain()`), `..=cookie` for that one too.
     ///
-    /// Cookies are comparable over all domains: the cookie may come from another one, or from
-    /// [`Cookie::now`].
+    /// Cookies are comparable over all domains: the cookie may come from another one. `..` waits for tasks that
+    /// are submitted in the meantime, too; `..Cookie::now()` only for what has been submitted so far.
+    ///
+    /// With `..`, lockdep knows of the dependency: a caller that holds a lock which one of the tasks takes is
+    /// reported, as with `flush_work()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Cookie, Submit};
+    ///
+    /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
+    /// let first = domain.schedule(GFP_KERNEL, |_| pr_info!("first\n"))?;
+    /// domain.schedule(GFP_KERNEL, |_| pr_info!("second\n"))?;
+    ///
+    /// domain.synchronize(..=first)?;
+    /// domain.synchronize(..Cookie::now())?;
+    /// domain.synchronize(..)?;
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// - `EDEADLK`: the calling thread is inside one of these tasks, and would wait for itself.
-    /// - `EINVAL`: the cookie is one from the future, above [`Cookie::now`].
+    /// - `EINVAL`: the cookie is one from the future, [`Cookie::now`] or above.
     ///
     /// # Context
     ///
     /// Process context; may sleep.
-    pub fn synchronize_cookie(&self, cookie: Cookie) -> Result {
-        self.synchronize_cookie_with(cookie, WaitMode::UNINTERRUPTIBLE)
+    pub fn synchronize(&self, tasks: impl CookieRange) -> Result {
+        self.synchronize_with(WaitMode::UNINTERRUPTIBLE, tasks)
     }
 
-    /// Like [`Self::synchronize_cookie`], with a wait that a signal or a time limit may end.
+    /// Like [`Self::synchronize`], with a wait that a signal or a time limit may end.
     ///
     /// # Examples
     ///
@@ -52,9 +73,9 @@ impl AsyncDomain {
     /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
     /// let command = domain.begin(GFP_KERNEL)?;
     ///
-    /// assert_eq!(domain.synchronize_cookie_with(Cookie::now(), mode), Err(ETIMEDOUT));
+    /// assert_eq!(domain.synchronize_with(mode, ..Cookie::now()), Err(ETIMEDOUT));
     /// command.finish();
-    /// domain.synchronize_full_with(mode)?;
+    /// domain.synchronize_with(mode, ..)?;
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -63,11 +84,20 @@ impl AsyncDomain {
     /// - `EDEADLK`, `EINVAL`: as above.
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
-    pub fn synchronize_cookie_with(&self, cookie: Cookie, mode: WaitMode) -> Result {
-        if cookie > Cookie::now() {
-            return Err(EINVAL);
+    pub fn synchronize_with(&self, mode: WaitMode, tasks: impl CookieRange) -> Result {
+        match tasks.end() {
+            Some(cookie) if cookie > Cookie::now() => Err(EINVAL),
+            Some(cookie) => self.wait_below(cookie, mode),
+            None => self.wait_for_all(mode),
         }
-        self.wait_below(cookie, mode)
+    }
+
+    /// Waits until the domain has no unfinished task.
+    fn wait_for_all(&self, mode: WaitMode) -> Result {
+        if !RunningTask::is_inside(self, Cookie::IDLE) {
+            self.lockdep_drain();
+        }
+        self.wait_below(Cookie::IDLE, mode)
     }
 
     /// Waits until the frontier has reached the cookie.
@@ -83,45 +113,11 @@ impl AsyncDomain {
         })
     }
 
-    /// Waits until the domain has no unfinished task (C's `async_synchronize_full_domain()`).
-    ///
-    /// Tasks that are submitted in the meantime are waited for too; `synchronize_cookie(Cookie::now())`
-    /// waits only for what has been submitted so far.
-    ///
-    /// Lockdep knows of the dependency: a caller that holds a lock which one of the tasks takes is
-    /// reported, as with `flush_work()`.
-    ///
-    /// # Errors
-    ///
-    /// `EDEADLK`: the calling thread is inside one of the domain's tasks, and would wait for
-    /// itself.
-    ///
-    /// # Context
-    ///
-    /// Process context; may sleep.
-    pub fn synchronize_full(&self) -> Result {
-        self.synchronize_full_with(WaitMode::UNINTERRUPTIBLE)
-    }
-
-    /// Like [`Self::synchronize_full`], with a wait that a signal or a time limit may end.
-    ///
-    /// # Errors
-    ///
-    /// - `EDEADLK`: as above.
-    /// - `ERESTARTSYS`: a signal came that `mode` allows for.
-    /// - `ETIMEDOUT`: the time that `mode` allows for is over.
-    pub fn synchronize_full_with(&self, mode: WaitMode) -> Result {
-        if !RunningTask::is_inside(self, Cookie::IDLE) {
-            self.lockdep_drain();
-        }
-        self.wait_below(Cookie::IDLE, mode)
-    }
-
-    /// Like [`Self::synchronize_full`], for a thread that cannot go on before: the kernel log says what it
+    /// Like [`Self::synchronize`] with `..`, for a thread that cannot go on before: the kernel log says what it
     /// waits for, and `what` about the domain.
     pub(crate) fn drain(&self, what: &str) -> Result {
         overdue::wait(
-            |mode| self.synchronize_full_with(mode),
+            |mode| self.wait_for_all(mode),
             |seconds| overdue::report(self, what, seconds),
         )
     }
@@ -158,7 +154,7 @@ impl TaskContext<'_> {
     ///   [`Scope`](crate::Scope) that an earlier task of the domain has opened, which waits for it.
     /// - `ESHUTDOWN`: the task itself has dropped the domain, so that nothing is left to wait for.
     pub fn synchronize(&self) -> Result {
-        self.with_domain(|domain| domain.synchronize_cookie(self.cookie()))
+        self.with_domain(|domain| domain.synchronize(..self.cookie()))
             .unwrap_or(Err(ESHUTDOWN))
     }
 }
@@ -174,6 +170,7 @@ mod tests {
         settle,
         Thread, //
     };
+    use crate::Submit;
     use crate::Token;
     use kernel::{
         sync::{
@@ -215,7 +212,7 @@ mod tests {
             let thread = Thread::spawn(move || {
                 let mut ret = Err(EINVAL);
                 let switches = kunit::count_switches(|| {
-                    ret = d.synchronize_cookie(cookie.next());
+                    ret = d.synchronize(..=cookie);
                 });
                 r[i].store(1, Release);
                 (ret, switches)
@@ -252,6 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn ranges_end_before_a_cookie_or_with_it() -> Result {
+        let domain = domain()?;
+        let (first, second) = (domain.begin(GFP_KERNEL)?, domain.begin(GFP_KERNEL)?);
+        let (a, b) = (first.cookie(), second.cookie());
+        let looks = WaitMode::UNINTERRUPTIBLE.timeout(0);
+
+        assert_eq!(domain.synchronize_with(looks, ..a), Ok(()));
+        assert_eq!(domain.synchronize_with(looks, ..=a), Err(ETIMEDOUT));
+        first.finish();
+        assert_eq!(domain.synchronize_with(looks, ..=a), Ok(()));
+        assert_eq!(domain.synchronize_with(looks, ..b), Ok(()));
+        assert_eq!(domain.synchronize_with(looks, ..=b), Err(ETIMEDOUT));
+        assert_eq!(domain.synchronize_with(looks, ..), Err(ETIMEDOUT));
+        second.finish();
+        assert_eq!(domain.synchronize_with(looks, ..), Ok(()));
+        // From the future.
+        assert_eq!(domain.synchronize(..=Cookie::now()), Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
     fn staircase_in_order() -> Result {
         let mut order = KVec::new();
         for i in 0..N {
@@ -279,7 +297,7 @@ mod tests {
         let domain = domain()?;
         let mut tokens = tokens(&domain, 8)?;
         let d = domain.clone();
-        let waiter = Thread::spawn(move || d.synchronize_full())?;
+        let waiter = Thread::spawn(move || d.synchronize(..))?;
         assert!(eventually(|| domain.stats().waits == 1));
 
         for i in 1..8 {
@@ -300,15 +318,15 @@ mod tests {
         let d = a.clone();
         let waiter = Thread::spawn(move || {
             let mut ret = Err(EINVAL);
-            (kunit::count_switches(|| ret = d.synchronize_full()), ret)
+            (kunit::count_switches(|| ret = d.synchronize(..)), ret)
         })?;
         assert!(eventually(|| a.stats().waits == 1));
 
         for _ in 0..100 {
             b.begin(GFP_KERNEL)?.finish();
-            b.schedule(|_| (), GFP_KERNEL)?;
+            b.schedule(GFP_KERNEL, |_| ())?;
         }
-        assert_eq!(b.synchronize_full(), Ok(()));
+        assert_eq!(b.synchronize(..), Ok(()));
         settle();
         assert_eq!(
             (a.stats().wakeups, a.stats().skipped, a.stats().spurious),
@@ -330,9 +348,9 @@ mod tests {
         assert_eq!(domain.lowest_in_progress(), Some(first.cookie()));
         first.finish();
         assert_eq!(domain.lowest_in_progress(), Some(second.cookie()));
-        assert_eq!(domain.synchronize_cookie(now), Ok(()));
+        assert_eq!(domain.synchronize(..now), Ok(()));
         // One from the future.
-        assert_eq!(domain.synchronize_cookie(Cookie::now().next()), Err(EINVAL));
+        assert_eq!(domain.synchronize(..=Cookie::now()), Err(EINVAL));
         second.finish();
         assert_eq!(domain.lowest_in_progress(), None);
         Ok(())
@@ -344,17 +362,17 @@ mod tests {
         let token = domain.begin(GFP_KERNEL)?;
         let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
 
-        assert_eq!(domain.synchronize_full_with(mode), Err(ETIMEDOUT));
+        assert_eq!(domain.synchronize_with(mode, ..), Err(ETIMEDOUT));
         assert_eq!(
-            domain.synchronize_cookie_with(Cookie::now(), mode),
+            domain.synchronize_with(mode, ..Cookie::now()),
             Err(ETIMEDOUT)
         );
-        assert_eq!(domain.synchronize_cookie_with(token.cookie(), mode), Ok(()));
+        assert_eq!(domain.synchronize_with(mode, ..token.cookie()), Ok(()));
 
         let d = domain.clone();
         let waiter = Thread::spawn(move || {
             kunit::allow_signal(kernel::bindings::SIGUSR1);
-            d.synchronize_full_with(WaitMode::INTERRUPTIBLE)
+            d.synchronize_with(WaitMode::INTERRUPTIBLE, ..)
         })?;
         assert!(eventually(|| domain.stats().waits == 3));
         assert!(waiter.falls_asleep());
@@ -362,7 +380,7 @@ mod tests {
         assert_eq!(waiter.join(), Err(ERESTARTSYS));
 
         token.finish();
-        assert_eq!(domain.synchronize_full(), Ok(()));
+        assert_eq!(domain.synchronize(..), Ok(()));
         assert_eq!(domain.stats().wakeups, 0);
         Ok(())
     }
@@ -379,18 +397,15 @@ mod tests {
             // CAST: A small number.
             let delay = order[i] as i64;
 
-            domain.schedule(
-                move |context| {
-                    kernel::time::delay::fsleep(kernel::time::Delta::from_millis(delay));
-                    let ret = context.synchronize();
-                    if ret.is_err() || n.fetch_add(1, Relaxed) != i as i32 {
-                        w.add(1, Relaxed);
-                    }
-                },
-                GFP_KERNEL,
-            )?;
+            domain.schedule(GFP_KERNEL, move |context| {
+                kernel::time::delay::fsleep(kernel::time::Delta::from_millis(delay));
+                let ret = context.synchronize();
+                if ret.is_err() || n.fetch_add(1, Relaxed) != i as i32 {
+                    w.add(1, Relaxed);
+                }
+            })?;
         }
-        assert_eq!(domain.synchronize_full(), Ok(()));
+        assert_eq!(domain.synchronize(..), Ok(()));
         assert_eq!(next.load(Relaxed), 32);
         assert_eq!(wrong.load(Relaxed), 0);
         assert_eq!(domain.stats().spurious, 0);
@@ -403,26 +418,23 @@ mod tests {
         let errors = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
         let (d, e) = (domain.clone(), errors.clone());
 
-        let cookie = domain.schedule(
-            move |context| {
-                let own = context.cookie();
-                let rets = [
-                    d.synchronize_full(),
-                    d.synchronize_cookie(own.next()),
-                    crate::synchronize_all(),
-                ];
-                // CAST: A small number.
-                e.add(
-                    rets.iter().filter(|&&ret| ret == Err(EDEADLK)).count() as i32,
-                    Relaxed,
-                );
-                if d.synchronize_cookie(own).is_ok() && context.synchronize().is_ok() {
-                    e.add(10, Relaxed);
-                }
-            },
-            GFP_KERNEL,
-        )?;
-        assert_eq!(domain.synchronize_cookie(cookie.next()), Ok(()));
+        let cookie = domain.schedule(GFP_KERNEL, move |context| {
+            let own = context.cookie();
+            let rets = [
+                d.synchronize(..),
+                d.synchronize(..=own),
+                crate::synchronize_all(),
+            ];
+            // CAST: A small number.
+            e.add(
+                rets.iter().filter(|&&ret| ret == Err(EDEADLK)).count() as i32,
+                Relaxed,
+            );
+            if d.synchronize(..own).is_ok() && context.synchronize().is_ok() {
+                e.add(10, Relaxed);
+            }
+        })?;
+        assert_eq!(domain.synchronize(..=cookie), Ok(()));
         assert_eq!(errors.load(Relaxed), 13);
         Ok(())
     }

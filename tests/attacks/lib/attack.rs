@@ -8,8 +8,10 @@ pub(crate) use async_domain::{
     errno::*,
     new_async_domain,
     AsyncDomain,
+    Cancelled,
     Cookie,
     OwnedDomain,
+    Submit,
     TaskContext,
     Token,
     WaitMode, //

@@ -41,6 +41,7 @@ pub(crate) use self::core::{
     running::RunningTask,
     scope_data::ScopeData, //
 };
+pub use self::run::cancel::Cancelled;
 
 #[path = "scenarios/dispatcher.rs"]
 pub mod dispatchers;

@@ -16,7 +16,10 @@ use crate::{
     stats::Kind,
     torturer::Torturer, //
 };
-use async_domain::SubmitError;
+use async_domain::{
+    Submit, //
+    SubmitError,
+};
 use kernel::prelude::*;
 
 pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
@@ -37,7 +40,7 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
 
     let submission = Submission::new(&torturer.world, &live);
     Kind::Batch.count_many(funcs.len());
-    match live.domain.schedule_batch(funcs, rng.flags()) {
+    match live.domain.schedule_batch(rng.flags(), funcs) {
         Ok(range) => {
             submission.accepted(range.start);
             if rng.one_in(2) {

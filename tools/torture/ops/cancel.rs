@@ -13,6 +13,7 @@ use crate::{
     stats::Kind,
     torturer::Torturer, //
 };
+use async_domain::Cancelled;
 use kernel::prelude::*;
 
 /// Cancels tasks of the thread's own.
@@ -29,11 +30,11 @@ pub(super) fn one(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     rng.shuffle(&mut tasks);
     for (cookie, ticket) in &tasks {
         Kind::Cancel.count();
-        if live.domain.cancel(*cookie) {
+        if live.domain.cancel(*cookie) == Cancelled::Dropped {
             body::cancelled(1);
             ticket.never_ran("a task was cancelled");
             check!(
-                !live.domain.cancel(*cookie),
+                live.domain.cancel(*cookie) == Cancelled::NotFound,
                 "domain {}: {cookie} was cancelled twice",
                 live.model.number
             );

@@ -19,7 +19,10 @@ use crate::{
     stats::Kind,
     torturer::Torturer, //
 };
-use async_domain::SubmitError;
+use async_domain::{
+    Submit, //
+    SubmitError,
+};
 use kernel::prelude::*;
 
 pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
@@ -30,16 +33,13 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     let (body, given, micros) = (Body::new(&live, None), exact.clone(), rng.below(200));
 
     Kind::Schedule.count();
-    let ret = live.domain.schedule(
-        move |context| {
-            body.begin(Some(context.cookie()));
-            if micros > 100 {
-                body::sleep(micros);
-            }
-            given.give();
-        },
-        rng.flags(),
-    );
+    let ret = live.domain.schedule(rng.flags(), move |context| {
+        body.begin(Some(context.cookie()));
+        if micros > 100 {
+            body::sleep(micros);
+        }
+        given.give();
+    });
     if let Err(SubmitError { task, .. }) = ret {
         body::given_back(1);
         drop(task);

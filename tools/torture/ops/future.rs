@@ -19,7 +19,9 @@ use crate::{
 };
 use async_domain::{
     errno::ESHUTDOWN,
+    Cancelled,
     Cookie,
+    Submit,
     SubmitError, //
 };
 use core::{
@@ -47,27 +49,24 @@ pub(super) fn spawn(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     Kind::Spawn.count();
     // The thread keeps the domains at least as long as the future does.
     let awaited = other.clone();
-    let ret = live.domain.spawn(
-        async move {
-            let ret = awaited.domain.wait(target, GFP_KERNEL).await;
-            check!(
-                ret == Ok(()) || (ret == Err(ESHUTDOWN) && crate::kthread::going()),
-                "a future that awaits {target} gets {ret:?}"
-            );
-            if ret.is_ok() {
-                awaited.model.all_below(target, "a future");
-            }
-            body.begin(None);
-        },
-        rng.flags(),
-    );
+    let ret = live.domain.spawn(rng.flags(), async move {
+        let ret = awaited.domain.synchronize_async(GFP_KERNEL, ..target).await;
+        check!(
+            ret == Ok(()) || (ret == Err(ESHUTDOWN) && crate::kthread::going()),
+            "a future that awaits {target} gets {ret:?}"
+        );
+        if ret.is_ok() {
+            awaited.model.all_below(target, "a future");
+        }
+        body.begin(None);
+    });
     match ret {
         Ok(cookie) => {
             submission.accepted(cookie);
             key.has_cookie(&live.model, cookie);
             let cancelled = rng.one_in(4) && {
                 Kind::Cancel.count();
-                live.domain.cancel(cookie)
+                live.domain.cancel(cookie) == Cancelled::Dropped
             };
             if cancelled {
                 ticket.never_ran("a future was cancelled");
@@ -99,12 +98,12 @@ pub(super) fn poll(torturer: &mut Torturer, rng: &mut Rng) -> Result {
 
     for _ in 0..rng.range(1, 3) {
         // Dropped in the middle: the entry must leave the queue.
-        let mut dropped = pin!(live.domain.wait(cookie, GFP_KERNEL));
+        let mut dropped = pin!(live.domain.synchronize_async(GFP_KERNEL, ..cookie));
         Kind::Poll.count();
         let _ = dropped.as_mut().poll(&mut cx);
     }
     {
-        let mut wait = pin!(live.domain.wait(cookie, GFP_KERNEL));
+        let mut wait = pin!(live.domain.synchronize_async(GFP_KERNEL, ..cookie));
         for _ in 0..rng.below(3) {
             Kind::Poll.count();
             let ret = wait.as_mut().poll(&mut cx);

@@ -20,6 +20,7 @@ use crate::{
 };
 use async_domain::{
     impl_has_task,
+    Submit,
     SubmitError,
     TaskContext,
     TaskHeader,

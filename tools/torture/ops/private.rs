@@ -19,6 +19,7 @@ use crate::{
 };
 use async_domain::{
     errno::ESHUTDOWN,
+    Submit,
     SubmitError, //
 };
 use kernel::prelude::*;
@@ -48,7 +49,7 @@ pub(super) fn limit_and_close(torturer: &mut Torturer, rng: &mut Rng) -> Result 
     Kind::OrRun.count();
     match live
         .domain
-        .schedule_or_run(closure(body, Plan::Return), GFP_KERNEL)
+        .schedule_or_run(GFP_KERNEL, closure(body, Plan::Return))
     {
         Ok(cookie) => {
             check!(
@@ -98,7 +99,7 @@ fn refused(live: &Live, why: Error, rng: &mut Rng) -> Result {
     Kind::Refused.count();
     match live
         .domain
-        .schedule(closure(body, Plan::any(rng)), GFP_KERNEL)
+        .schedule(GFP_KERNEL, closure(body, Plan::any(rng)))
     {
         Ok(cookie) => {
             crate::check::failed!(

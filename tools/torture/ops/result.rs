@@ -24,6 +24,7 @@ use crate::{
 };
 use async_domain::{
     errno::ECANCELED,
+    Submit,
     SubmitError, //
 };
 use kernel::prelude::*;
@@ -41,14 +42,13 @@ pub(super) fn handle(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     let submission = Submission::new(&torturer.world, &live);
 
     Kind::Handle.count();
-    let ret = live.domain.schedule_with_handle(
-        move |context| {
+    let ret = live
+        .domain
+        .schedule_with_handle(rng.flags(), move |context| {
             body.begin(Some(context.cookie()));
             plan.carry_out(&body, context);
             mix(number)
-        },
-        rng.flags(),
-    );
+        });
     match ret {
         Ok(mut handle) => {
             let cookie = handle.cookie();
@@ -106,14 +106,11 @@ pub(super) fn fallible(torturer: &mut Torturer, rng: &mut Rng) -> Result {
         let submission = Submission::new(&torturer.world, &live);
 
         Kind::Fallible.count();
-        let ret = live.domain.schedule_fallible(
-            move |context| {
-                body.begin(Some(context.cookie()));
-                plan.carry_out(&body, context);
-                result
-            },
-            rng.flags(),
-        );
+        let ret = live.domain.schedule(rng.flags(), move |context| {
+            body.begin(Some(context.cookie()));
+            plan.carry_out(&body, context);
+            result
+        });
         if submission.judge(ret).is_some() && first.is_ok() {
             first = result;
         }

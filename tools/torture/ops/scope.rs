@@ -15,7 +15,10 @@ use crate::{
     stats::Kind,
     torturer::Torturer,
 };
-use async_domain::Cookie;
+use async_domain::{
+    Cookie,
+    Submit, //
+};
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -44,14 +47,11 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
                 let submission = Submission::new(&torturer.world, &live);
 
                 Kind::Scope.count();
-                let ret = scope.schedule(
-                    move |context| {
-                        body.begin(Some(context.cookie()));
-                        plan.carry_out(&body, context);
-                        *slot = context.cookie().as_u64();
-                    },
-                    rng.flags(),
-                );
+                let ret = scope.schedule(rng.flags(), move |context| {
+                    body.begin(Some(context.cookie()));
+                    plan.carry_out(&body, context);
+                    *slot = context.cookie().as_u64();
+                });
                 cookies[i] = submission.judge(ret);
                 if let Some(cookie) = cookies[i] {
                     key.has_cookie(&live.model, cookie);

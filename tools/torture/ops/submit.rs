@@ -23,6 +23,7 @@ use crate::{
 use async_domain::{
     errno::ESHUTDOWN,
     Cookie,
+    Submit,
     SubmitError, //
     TaskContext,
 };
@@ -112,19 +113,19 @@ pub(crate) fn any(
     let (ret, name) = match rng.below(8) {
         0..4 => {
             Kind::Schedule.count();
-            let ret = live.domain.schedule(closure(body, plan), flags);
+            let ret = live.domain.schedule(flags, closure(body, plan));
             (submission.judge(ret), "schedule")
         }
         4..7 => {
             let (work, retire) = ordered(body, plan, rng.below(100));
 
             Kind::Ordered.count();
-            let ret = live.domain.schedule_ordered(work, retire, flags);
+            let ret = live.domain.schedule_ordered(flags, work, retire);
             (submission.judge(ret), "schedule_ordered")
         }
         _ => {
             Kind::OrRun.count();
-            let ret = live.domain.schedule_or_run(closure(body, plan), flags);
+            let ret = live.domain.schedule_or_run(flags, closure(body, plan));
             (submission.judge(ret), "schedule_or_run")
         }
     };

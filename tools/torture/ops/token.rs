@@ -18,6 +18,7 @@ use crate::{
     stats::Kind,
     torturer::Torturer, //
 };
+use async_domain::Submit;
 use kernel::prelude::*;
 
 /// Takes a token.
@@ -100,17 +101,14 @@ pub(super) fn task(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     let micros = rng.below(100);
     let submission = Submission::new(&torturer.world, &other);
     Kind::Schedule.count();
-    let ret = other.domain.schedule(
-        move |context| {
-            body.begin(Some(context.cookie()));
-            for token in tokens {
-                body::sleep(micros);
-                Kind::Finish.count();
-                token.finish();
-            }
-        },
-        rng.flags(),
-    );
+    let ret = other.domain.schedule(rng.flags(), move |context| {
+        body.begin(Some(context.cookie()));
+        for token in tokens {
+            body::sleep(micros);
+            Kind::Finish.count();
+            token.finish();
+        }
+    });
     // Refused or cancelled, the tokens are finished by being dropped.
     submission.judge(ret);
     torturer.drop_domain(other);

@@ -17,6 +17,7 @@ use super::{
         Log, //
     },
     AsyncDomain,
+    Cancelled,
     Cookie, //
 };
 use crate::{
@@ -177,7 +178,7 @@ pub fn cancel_last() {
     let (_, cookie, last) = submit(domain, &Job::TASK);
     let workers = workers();
 
-    let cancelled = domain.cancel(cookie);
+    let cancelled = domain.cancel(cookie) == Cancelled::Dropped;
     check(domain);
     domain.end();
     assert_eq!(first.get(), [1]);
@@ -191,7 +192,7 @@ pub fn cancel_and_submit() {
     let (_, cookie, first) = submit(domain, &Job::TASK);
     let workers = workers();
 
-    let cancelled = domain.cancel(cookie);
+    let cancelled = domain.cancel(cookie) == Cancelled::Dropped;
     check(domain);
     let next = submit(domain, &Job::TASK).2;
     domain.end();
@@ -223,7 +224,7 @@ pub fn cancel_other_node() {
     let second = submit_on(1, domain, &Job::TASK).2;
     let workers = workers();
 
-    let cancelled = domain.cancel(cookie);
+    let cancelled = domain.cancel(cookie) == Cancelled::Dropped;
     check(domain);
     domain.end();
     assert_eq!(first.get().len(), if cancelled { 0 } else { 1 });
@@ -270,7 +271,7 @@ pub fn free_list() {
 
     let (_, cookie, first) = submit(cancelled, &Job::TASK);
     let second = submit(kept, &Job::TASK).2;
-    assert!(cancelled.cancel(cookie));
+    assert_eq!(cancelled.cancel(cookie), Cancelled::Dropped);
     let mut logs = vec![second, other.join()];
     logs.push(submit(last, &Job::TASK).2);
     workqueue::run_rest();
@@ -314,7 +315,7 @@ pub fn wanted_cancel() {
     let (_, cookie, second) = submit(domains[1], &Job::TASK);
     let worker = sched::spawn(workqueue::serve);
 
-    let cancelled = domains[1].cancel(cookie);
+    let cancelled = domains[1].cancel(cookie) == Cancelled::Dropped;
     check(domains[1]);
     let third = submit(domains[1], &Job::TASK).2;
     for domain in domains {

@@ -9,6 +9,7 @@ use super::{
     },
     pending::Node,
     AsyncDomain,
+    Cancelled,
     Cookie,
     ScopeData,
     TaskContext, //
@@ -240,7 +241,6 @@ fn submit_into(
     let node = ffi::NUMA_NO_NODE;
     let task = Job::new(&Job::TASK, run, |_| ());
 
-    scope.add_task();
     // SAFETY: The task is ours, and the scope is not left before it has finished.
     unsafe { domain.submit_task(task, node, scope) }.unwrap();
 }
@@ -452,7 +452,7 @@ pub fn item_again_cancelled() {
     let (domain, task, log) = queued_item();
     // SAFETY: The task is valid, and submitted.
     let cookie = unsafe { Node::cookie_of(task.as_ptr().cast()) };
-    let other = sched::spawn(move || assert!(domain.cancel(cookie)));
+    let other = sched::spawn(move || assert_eq!(domain.cancel(cookie), Cancelled::Dropped));
 
     let again = submit_again(domain, task, &log);
     other.join();
@@ -495,7 +495,7 @@ pub fn cancel() {
     let cookie = Job::submit(task, domain).unwrap();
     let worker = sched::spawn(workqueue::run_rest);
 
-    let cancelled = domain.cancel(cookie);
+    let cancelled = domain.cancel(cookie) == Cancelled::Dropped;
     assert_eq!(domain.wait_for_all_below(cookie.next(), FOREVER), Ok(()));
     assert_eq!(
         (ran.get().len(), d.get().len()),

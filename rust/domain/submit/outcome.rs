@@ -1,61 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors of tasks, of which the domain keeps the first.
+//! What functions return: nothing, or a result, of whose errors the domain keeps the first.
 
-use super::{
-    closure::Work,
-    error::SubmitError,
-    target::Placed, //
-};
 use crate::domain::core::{
     context::TaskContext,
     cookie::Cookie,
     domain::AsyncDomain,
     trace, //
 };
-use core::ptr;
-use kernel::{
-    alloc::Flags,
-    prelude::*, //
-};
+use kernel::prelude::*;
+
+/// What a function that runs asynchronously returns: nothing, or a [`Result`].
+///
+/// The domain keeps the error of the task with the lowest cookie; the other tasks go on.
+/// [`AsyncDomain::synchronize_result`] gives it. An error that nobody has asked for by the time that the
+/// domain is dropped is reported in the kernel log.
+pub trait Outcome: sealed::Sealed {
+    /// Reports an error, if it is one.
+    #[doc(hidden)]
+    fn report(self, context: &TaskContext<'_>);
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl Sealed for kernel::error::Result {}
+}
+
+impl Outcome for () {
+    #[inline]
+    fn report(self, _context: &TaskContext<'_>) {}
+}
+
+impl Outcome for Result {
+    #[inline]
+    fn report(self, context: &TaskContext<'_>) {
+        if let Err(error) = self {
+            context.report(error);
+        }
+    }
+}
 
 impl AsyncDomain {
-    /// Runs a function asynchronously whose error the domain keeps.
-    ///
-    /// The domain keeps the error of the task with the lowest cookie; the other tasks go on.
-    /// [`Self::synchronize_result`] gives it. An error that nobody has asked for by the time that the
-    /// domain is dropped is reported in the kernel log.
-    ///
-    /// # Errors
-    ///
-    /// Gives the closure back, as [`Self::schedule`] does.
-    ///
-    /// # Context
-    ///
-    /// Any, with `flags` that fit it.
-    #[inline]
-    pub fn schedule_fallible<F>(&self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
-    where
-        F: FnOnce(&TaskContext<'_>) -> Result + Send + 'static,
-    {
-        self.anywhere().schedule_fallible(func, flags)
-    }
-
     /// Waits until the domain has no unfinished task, and returns the first error in cookie order
     /// of those that were [reported](TaskContext::report) since the last time.
     ///
     /// # Examples
     ///
     /// ```
-    /// use async_domain::new_async_domain;
+    /// use async_domain::{new_async_domain, Submit};
     ///
     /// let domain = new_async_domain!("probes", GFP_KERNEL)?;
     ///
     /// for i in 0..4 {
-    ///     domain.schedule_fallible(
-    ///         move |_| if i % 2 == 0 { Ok(()) } else { Err(EIO) },
-    ///         GFP_KERNEL,
-    ///     )?;
+    ///     domain.schedule(GFP_KERNEL, move |_| if i % 2 == 0 { Ok(()) } else { Err(EIO) })?;
     /// }
     /// assert_eq!(domain.synchronize_result(), Err(EIO));
     /// assert_eq!(domain.synchronize_result(), Ok(()));
@@ -64,14 +62,14 @@ impl AsyncDomain {
     ///
     /// # Errors
     ///
-    /// The error of a task; or `EDEADLK`, as [`Self::synchronize_full`], whereupon the errors of
+    /// The error of a task; or `EDEADLK`, as [`Self::synchronize`], whereupon the errors of
     /// tasks are kept.
     ///
     /// # Context
     ///
     /// Process context; may sleep.
     pub fn synchronize_result(&self) -> Result {
-        self.synchronize_full()?;
+        self.synchronize(..)?;
         self.take_error().map_or(Ok(()), |(_, error)| Err(error))
     }
 
@@ -81,11 +79,11 @@ impl AsyncDomain {
     /// # Examples
     ///
     /// ```
-    /// use async_domain::new_async_domain;
+    /// use async_domain::{new_async_domain, Submit};
     ///
     /// let domain = new_async_domain!("probes", GFP_KERNEL)?;
-    /// domain.schedule(|context| context.report(EIO), GFP_KERNEL)?;
-    /// domain.synchronize_full()?;
+    /// domain.schedule(GFP_KERNEL, |context| context.report(EIO))?;
+    /// domain.synchronize(..)?;
     ///
     /// if let Some((cookie, error)) = domain.take_error() {
     ///     pr_info!("task {cookie} has failed: {error:?}\n");
@@ -101,31 +99,6 @@ impl AsyncDomain {
         #[cfg(ASYNC_DOMAIN_KUNIT)]
         crate::kunit::UNSEEN_ERRORS.add(1, kernel::sync::atomic::ordering::Relaxed);
         pr_warn!("task {cookie} has failed, and nobody has asked: {error:?}\n");
-    }
-}
-
-impl Placed<'_> {
-    /// See [`AsyncDomain::schedule_fallible`].
-    #[inline]
-    // Tested by: kunit values_of_dropped_handles_are_dropped, compile-fail handle_value_borrows.
-    pub fn schedule_fallible<F>(self, func: F, flags: Flags) -> Result<Cookie, SubmitError<F>>
-    where
-        F: FnOnce(&TaskContext<'_>) -> Result + Send + 'static,
-    {
-        // SAFETY: The closure is `'static`.
-        unsafe { self.submit_work(Fallible(func), flags, ptr::null()) }
-            .map_err(|error| error.map(|Fallible(func)| func))
-    }
-}
-
-/// A closure whose error is reported.
-struct Fallible<F>(F);
-
-impl<F: FnOnce(&TaskContext<'_>) -> Result + Send> Work for Fallible<F> {
-    fn run(self, context: &TaskContext<'_>) {
-        if let Err(error) = (self.0)(context) {
-            context.report(error);
-        }
     }
 }
 
