@@ -105,6 +105,22 @@ pub(crate) type AllBelow = AtLeast<Cookie>;
 
 /// The tasks to wait for, as a range of cookies: `..` for all, `..cookie` for those below a cookie, and
 /// `..=cookie` for that one too.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, AsyncDomain, CookieRange, Submit, WaitMode};
+///
+/// fn quiesce(disks: &AsyncDomain, tasks: impl CookieRange) -> Result {
+///     disks.synchronize_with(WaitMode::KILLABLE, tasks)
+/// }
+///
+/// let disks = new_async_domain!("disks", GFP_KERNEL)?;
+/// let first = disks.schedule(GFP_KERNEL, |_| pr_info!("the first\n"))?;
+/// quiesce(&disks, ..=first)?;
+/// quiesce(&disks, ..)?;
+/// # Ok::<(), Error>(())
+/// ```
 pub trait CookieRange: sealed::Sealed {
     /// The cookie below which all are; `None` for all that there are.
     #[doc(hidden)]

@@ -76,7 +76,7 @@ pub(crate) unsafe fn submit<B: Body>(
     // borrows.
     let ret = unsafe {
         put(task, body);
-        to.submit(task)
+        to.domain.submit_task(task, to.nid, to.scope)
     };
     ret.map_err(|error| SubmitError {
         error,
@@ -254,6 +254,17 @@ where
         }
     }
 
+    /// With what `work` has returned.
+    fn done(value: T, retire: R) -> Self {
+        Self {
+            work: Parallel {
+                done: ManuallyDrop::new(value),
+            },
+            retire,
+            _outcome: PhantomData,
+        }
+    }
+
     /// The closures.
     ///
     /// # Safety
@@ -274,17 +285,7 @@ where
         // SAFETY: By the caller's promise; a body is put back, which has been run.
         unsafe {
             let (work, retire) = take::<Self>(task).into_parts();
-            let work = Parallel {
-                done: ManuallyDrop::new(work(context)),
-            };
-            put(
-                task,
-                Self {
-                    work,
-                    retire,
-                    _outcome: PhantomData,
-                },
-            );
+            put(task, Self::done(work(context), retire));
         }
     }
 

@@ -295,7 +295,9 @@ where
     // `'static`. What was not submitted is given back.
     let ret = unsafe {
         if Task::claim(task) {
-            to.submit(task).inspect_err(|_| Task::unclaim(task))
+            to.domain
+                .submit_task(task, to.nid, to.scope)
+                .inspect_err(|_| Task::unclaim(task))
         } else {
             Err(EBUSY)
         }

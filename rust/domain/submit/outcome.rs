@@ -15,6 +15,24 @@ use kernel::prelude::*;
 /// The domain keeps the error of the task with the lowest cookie; the other tasks go on.
 /// [`AsyncDomain::synchronize_result`] gives it. An error that nobody has asked for by the time that the
 /// domain is dropped is reported in the kernel log.
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{new_async_domain, AsyncDomain, Outcome, Submit, TaskContext};
+///
+/// /// For probe functions that may fail, and for others.
+/// fn probe<O: Outcome + 'static>(disks: &AsyncDomain, func: fn(&TaskContext<'_>) -> O) -> Result {
+///     disks.schedule(GFP_KERNEL, func)?;
+///     Ok(())
+/// }
+///
+/// let disks = new_async_domain!("disks", GFP_KERNEL)?;
+/// probe(&disks, |_| pr_info!("a disk\n"))?;
+/// probe(&disks, |_| Err::<(), _>(EIO))?;
+/// assert_eq!(disks.synchronize_result(), Err(EIO));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Outcome: sealed::Sealed {
     /// Reports an error, if it is one.
     #[doc(hidden)]

@@ -67,7 +67,7 @@ use kernel::{
 /// }
 ///
 /// let domain = new_async_domain!("ports", GFP_KERNEL)?;
-/// probe(&**domain, 1)?;
+/// probe(&*domain, 1)?;
 /// probe(&domain.on_node(0)?, 2)?;
 /// # Ok::<(), Error>(())
 /// ```

@@ -4,17 +4,12 @@
 
 use crate::{
     domain::core::{
-        cookie::Cookie,
         domain::AsyncDomain,
-        header::Task,
         scope_data::ScopeData, //
     },
     ffi, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr;
 use kernel::{
     device::Device,
     prelude::*, //
@@ -28,20 +23,6 @@ pub struct Destination<'a> {
     pub(crate) nid: c_int,
     /// Null if it belongs to none.
     pub(crate) scope: *const ScopeData,
-}
-
-impl Destination<'_> {
-    /// Submits a task. If that fails, the task still belongs to the caller.
-    ///
-    /// # Safety
-    ///
-    /// As [`AsyncDomain::submit_task`].
-    #[inline]
-    // Tested by: mutant limit-ignored, kunit out_of_memory_gives_the_closure_back.
-    pub(crate) unsafe fn submit(self, task: NonNull<Task>) -> Result<Cookie> {
-        // SAFETY: The caller makes the promises of `submit_task()`.
-        unsafe { self.domain.submit_task(task, self.nid, self.scope) }
-    }
 }
 
 /// What has a destination. Only this crate has targets: what users see of it is [`Submit`](crate::Submit).

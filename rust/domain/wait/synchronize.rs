@@ -147,10 +147,25 @@ impl TaskContext<'_> {
     ///
     /// The task's worker sleeps in the meantime.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Submit};
+    ///
+    /// let disks = new_async_domain!("disks", GFP_KERNEL)?;
+    /// disks.schedule(GFP_KERNEL, |context| {
+    ///     let sectors = 4096; // ... asks the disk ...
+    ///     context.synchronize()?;
+    ///     pr_info!("in the order of submission: {sectors}\n");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - `EDEADLK`: the thread is also inside an earlier task of the domain, which called
-    ///   [`schedule_or_run`](crate::AsyncDomain::schedule_or_run); or the task belongs to a
+    ///   [`schedule_or_run`](crate::Submit::schedule_or_run); or the task belongs to a
     ///   [`Scope`](crate::Scope) that an earlier task of the domain has opened, which waits for it.
     /// - `ESHUTDOWN`: the task itself has dropped the domain, so that nothing is left to wait for.
     pub fn synchronize(&self) -> Result {
