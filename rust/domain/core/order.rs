@@ -8,8 +8,8 @@
 //! scope, or a module that can be unloaded. Whatever its form, these are the steps, in this order:
 //!
 //! 1. Its code has returned, what it owned has been dropped, and its error was reported. Nothing of the module
-//!    that submitted it runs from here on, but for what stores its value in step 3. (The item of a token is not
-//!    dropped, but given back to the caller that finishes it.)
+//!    that submitted it runs from here on, but for what stores its value in step 3. (A token gives its share in
+//!    the item up under the lock, just before step 2, or gives it to the caller that finishes it.)
 //! 2. Its node is taken out of the order.
 //! 3. It is *settled*: the claim of an item is given back, a value is there for its handle, and the references on
 //!    modules are put. The node is not touched any more.
@@ -17,8 +17,9 @@
 //! 5. What nobody can see but its scope: the memory is freed, and the scope told.
 //!
 //! Steps 2 to 4 are one hold of the domain's lock. A claim that came back before step 2 would let the node be
-//! linked twice. A thread that was woken does not take the lock, so that step 3 comes before step 4. All others who
-//! look at the order take it, and thus find nothing of a task of which they know, by step 3, that it is done.
+//! linked twice, unless its place has moved to a stack node. A thread that was woken does not take the lock, so that
+//! step 3 comes before step 4. All others who look at the order take it, and thus find nothing of a task of which they
+//! know, by step 3, that it is done.
 //!
 //! When the references on modules are put, the domain may be in memory of the module that has gone but for this. That
 //! memory stays until the lock is free: who frees it has drained the domain, or takes it out of the registry, under
@@ -257,21 +258,6 @@ impl AsyncDomain {
                 state.take_next(server).map_or(Next::Nothing, Next::Run)
             }
         })
-    }
-
-    /// Puts the node of a [`StackNode`](super::task::StackNode) in the place of one.
-    ///
-    /// # Safety
-    ///
-    /// `old` must be in this domain's order, `new` that of a valid stack node, in no list, and stay where it is
-    /// until it has been removed.
-    #[inline]
-    // Tested by: mutant node-left-in-item, mutant stack-node-shares-nothing.
-    pub(crate) unsafe fn replace(&self, old: *mut Node, new: *mut Node) {
-        self.queue.with(|state| {
-            // SAFETY: By the caller's promise.
-            unsafe { state.pending.replace(old, new) }
-        });
     }
 }
 

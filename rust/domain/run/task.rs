@@ -23,7 +23,10 @@ use crate::{
             Task, //
         },
         module_refs::ModuleRefs,
-        order::Next,
+        order::{
+            unlink,
+            Next, //
+        },
         pending::{
             flag,
             Node, //
@@ -59,19 +62,50 @@ impl Task {
     pub(crate) unsafe fn discard(task: NonNull<Self>) {
         // SAFETY: The task belongs to us, and is valid until `finish` frees it.
         unsafe {
-            let this = task.as_ptr();
-            let end = Finisher::of(task, Thread::Any);
-
-            if (*this).ops.callers_memory {
-                let mut stack_node = StackNode::new();
-
-                stack_node.ops.set(Some((*this).ops));
-                let node = stack_node.node();
-                (*end.domain).replace(&raw mut (*this).node, node);
-                Task::unclaim(task);
-                end.discard(node, ptr::null_mut());
+            if (*task.as_ptr()).ops.callers_memory {
+                Self::discard_item(task, || false);
             } else {
-                end.discard(&raw mut (*this).node, this);
+                Finisher::of(task, Thread::Any).discard(task.as_ptr().cast(), task.as_ptr());
+            }
+        }
+    }
+
+    /// As [`Self::discard`], for a task in the caller's memory, unless `put` gives its share in that up.
+    ///
+    /// `put` is called with the domain's lock held. If it returns `true`, then the task leaves the order under the
+    /// same hold of the lock. Others may have freed the memory by then: what is left to be done is on this stack.
+    ///
+    /// # Safety
+    ///
+    /// As there. The task must not work for a scope. `put` must return `true` if and only if it has given up what
+    /// `ops.discard` would have dropped; it must not drop anything.
+    #[inline]
+    // Tested by: model done-item-token-shared, mutant item-token-put-early.
+    pub(crate) unsafe fn discard_item(task: NonNull<Self>, put: impl FnOnce() -> bool) {
+        let this = task.as_ptr();
+        let mut stack_node = StackNode::new();
+        let node = stack_node.node();
+
+        // SAFETY: The task is prepared and belongs to us. Its domain is valid as long as it is in the order.
+        let (mut end, domain) = unsafe {
+            stack_node.ops.set(Some((*this).ops));
+            (Finisher::of(task, Thread::Any), &*(*this).domain)
+        };
+        // SAFETY: The task's node is in the order, and not queued. The stack node takes its place, and stays until it
+        // has been unlinked, here or by `discard`. The task is claimed, and used no more when `put` gives it up.
+        let unlinked = domain.queue.with(|state| unsafe {
+            state.pending.replace(&raw mut (*this).node, node);
+            Self::unclaim(task);
+            put().then(|| unlink(state, node, domain, || end.modules.put()))
+        });
+
+        // SAFETY: A task to be retired has just been given to us. If there is no answer, then the stack node is in the
+        // order still, and nobody has given up what the task owns.
+        unsafe {
+            match unlinked {
+                Some(Some(next)) => Self::retire_elsewhere(next),
+                Some(None) => (),
+                None => end.discard(node, ptr::null_mut()),
             }
         }
     }
@@ -106,7 +140,9 @@ impl Task {
 
                         stack_node.ops.set(Some(ops));
                         let node = stack_node.node();
-                        (*end.domain).replace(&raw mut (*this).node, node);
+                        (*end.domain).queue.with(|state| {
+                            state.pending.replace(&raw mut (*this).node, node);
+                        });
                         node
                     }
                 };

@@ -5,11 +5,7 @@
 use crate::{
     domain::core::{
         domain::AsyncDomain,
-        header::{
-            Holds,
-            Task, //
-        },
-        module_refs::ModuleRefs,
+        header::Task,
         pending::flag, //
     },
     ffi, //
@@ -52,29 +48,28 @@ impl Task {
         }
     }
 
-    /// Takes what is in flight out of the order of its domain. Anybody who learns of that may begin or submit it again.
+    /// Gives up what a token owns, and takes it out of the order of its domain then. Anybody who learns of that may begin
+    /// or submit the item again.
+    ///
+    /// `put` gives the token's share in the item up and returns `true`, unless it is the last one. That one is dropped by
+    /// `ops.discard`, outside of the domain's lock, which is taken once more for it. Without `put`, the share is the
+    /// caller's. With `PREEMPT_RT`, where locks cannot sleep, a worker drops the share.
     ///
     /// # Safety
     ///
-    /// `this` must be that of a token that is not used any more, and valid during the call.
-    // Tested by: model done-item-token.
-    pub(crate) unsafe fn finish_token(this: NonNull<Self>) {
-        // SAFETY: The token is not used any more, so that the task is ours until its claim is given up, and its node
-        // is in the order of the domain. What somebody else claims next has nothing of it left.
+    /// `this` must be that of a token that is not used any more. `put` as for [`Self::discard_item`].
+    // Tested by: model done-item-token-shared, kunit a_token_drops_its_item_before_it_is_done.
+    pub(crate) unsafe fn finish_token(
+        this: NonNull<Self>,
+        put: Option<unsafe fn(NonNull<Self>) -> bool>,
+    ) {
+        // SAFETY: The token is not used any more, so that the task is ours. An item in flight works for no scope.
         unsafe {
-            let task = this.as_ptr();
-            let domain = (*task).domain;
-            let refs = match (*task).holds {
-                Holds::Modules(kept) => Some(ModuleRefs::from_raw((*task).ops.module, kept)),
-                Holds::Domain | Holds::Scope(..) => None,
-            };
-
-            ffi::with_spin_locks(|| {
-                (*domain).finish_elsewhere(&raw mut (*task).node, || {
-                    Self::unclaim(this);
-                    drop(refs);
-                });
-            });
+            #[cfg(CONFIG_PREEMPT_RT)]
+            if put.is_some() && Self::defer_token(this) {
+                return;
+            }
+            ffi::with_spin_locks(|| Self::discard_item(this, || put.is_none_or(|put| put(this))));
         }
     }
 }

@@ -85,15 +85,14 @@ impl<T: TaskItem<ID>, const ID: u64> TaskHeader<T, ID> {
     #[inline]
     // Tested by: kunit an_item_has_several_headers_and_never_allocates, compile-fail item_header_by_hand.
     pub fn new() -> impl PinInit<Self> {
-        let init = |slot: *mut Self| {
-            // SAFETY: `slot` is valid for writing, and pinned from now on. The functions expect a
-            // header in a `T`; only a `T` names this type.
-            unsafe { Task::init(slot.cast(), &<Item<T, ID>>::OPS) };
-            Ok(())
-        };
-
-        // SAFETY: `init` initialises the header, and does not fail.
-        unsafe { pin_init::pin_init_from_closure(init) }
+        // SAFETY: The slot is valid for writing, and pinned from now on; it is initialised, which does not fail. The
+        // functions expect a header in a `T`; only a `T` names this type.
+        unsafe {
+            pin_init::pin_init_from_closure(|slot: *mut Self| {
+                Task::init(slot.cast(), &<Item<T, ID>>::OPS);
+                Ok(())
+            })
+        }
     }
 }
 
@@ -156,11 +155,24 @@ pub trait TaskItem<const ID: u64 = 0>: HasTask<Self, ID> + Send + Sync + 'static
 ///     // SAFETY: It was given up just now.
 ///     unsafe { P::from_raw(raw) }
 /// }
+///
+/// // And what a token does, when it has finished, with its share.
+/// fn put<P: TaskPointer<0>>(item: P) {
+///     let raw = item.into_raw();
+///
+///     // SAFETY: It was given up just now, and is used once more only if others do not own the item, too.
+///     unsafe {
+///         if !P::put_shared(raw) {
+///             drop(P::from_raw(raw));
+///         }
+///     }
+/// }
 /// ```
 ///
 /// # Safety
 ///
-/// `into_raw` must give a pointer to an item that is valid until it goes through `from_raw`.
+/// `into_raw` must give a pointer to an item that is valid until it goes through `from_raw`, or `put_shared` returns
+/// `true`; that must return `true` if and only if it has given the pointer up, and must not drop the item.
 pub unsafe trait TaskPointer<const ID: u64>: Send + 'static {
     /// What it points to.
     type Item: HasTask<Self::Item, ID>;
@@ -174,6 +186,18 @@ pub unsafe trait TaskPointer<const ID: u64>: Send + 'static {
     ///
     /// `ptr` must come from [`Self::into_raw`], and be taken back once.
     unsafe fn from_raw(ptr: *const Self::Item) -> Self;
+
+    /// Gives the pointer up for good, without [`Self::from_raw`], if others own the item, too; returns whether it has.
+    ///
+    /// Called with a spin lock held: it never drops the item. Without it, an [`ItemToken`](crate::ItemToken) that is
+    /// finished takes its domain's lock once more.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`Self::into_raw`], and must not be used any more if this returns `true`.
+    unsafe fn put_shared(_ptr: *const Self::Item) -> bool {
+        false
+    }
 }
 
 // SAFETY: The item is valid as long as there is a reference, which `into_raw` keeps.
@@ -189,6 +213,14 @@ unsafe impl<T: HasTask<T, ID> + Send + Sync + 'static, const ID: u64> TaskPointe
     unsafe fn from_raw(ptr: *const T) -> Self {
         // SAFETY: By the caller's promise.
         unsafe { Arc::from_raw(ptr) }
+    }
+
+    // Tested by: kunit a_token_drops_its_item_before_it_is_done, kunit the_item_is_dropped_once_or_given_back.
+    unsafe fn put_shared(ptr: *const T) -> bool {
+        // SAFETY: The pointer comes from `into_raw`. The reference is given up, or goes back to where it was.
+        let last = Arc::into_unique_or_drop(unsafe { Arc::from_raw(ptr) });
+
+        last.map(|item| Arc::into_raw(Arc::from(item))).is_none()
     }
 }
 
@@ -226,19 +258,11 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     /// # Safety
     ///
     /// `task` must be in an item that was submitted; its pointer is taken back.
-    // Tested by: kunit a_refused_item_is_handed_back, compile-fail item_with_other_pointer.
-    unsafe fn pointer(task: NonNull<Task>) -> T::Pointer {
-        // SAFETY: By the caller's promise; the item's pointer was given up when it was submitted.
-        unsafe { T::Pointer::from_raw(item_of::<T, ID>(task)) }
-    }
-
-    /// # Safety
-    ///
-    /// As above.
     // Tested by: mutant node-left-in-item, model domain-item.
     unsafe fn run(task: NonNull<Task>, context: &TaskContext<'_>) {
-        // SAFETY: By the caller's promise.
-        T::run(unsafe { Self::pointer(task) }, context)
+        // SAFETY: The item's pointer was given up when it was submitted.
+        let item = unsafe { T::Pointer::from_raw(item_of::<T, ID>(task)) };
+        T::run(item, context)
     }
 
     /// # Safety
@@ -246,8 +270,8 @@ impl<T: TaskItem<ID>, const ID: u64> Item<T, ID> {
     /// As above.
     // Tested by: mutant node-left-in-item, model domain-item.
     unsafe fn discard(task: NonNull<Task>) {
-        // SAFETY: By the caller's promise.
-        drop(unsafe { Self::pointer(task) })
+        // SAFETY: The item's pointer was given up when it was submitted, or begun.
+        drop(unsafe { T::Pointer::from_raw(item_of::<T, ID>(task)) })
     }
 }
 

@@ -152,17 +152,19 @@ where
         unsafe { Node::cookie_of(&raw const (*self.task.as_ptr()).node) }
     }
 
-    /// Counts as finished from now on; then the item is dropped. Dropping the token does the same.
+    /// Drops the item, or the token's share in it, and counts as finished then. Dropping the token does the same.
     ///
-    /// The item belongs to the caller again, as with [`Self::into_item`], and is dropped on its behalf. A thread that
-    /// has waited for the cookie can begin or submit the item at once. It may still find this reference for a moment.
+    /// A thread that has waited for the cookie can begin or submit a shared item at once, and finds its other
+    /// references only. The destructor of an item that is not shared runs inside the task: a wait for its own cookie
+    /// fails there with `EDEADLK`.
+    ///
+    /// Takes the domain's lock once; twice to drop the item, which [`Self::into_item`] spares.
     ///
     /// May be called in any context in which the item can be dropped, hard interrupts included. With
-    /// `PREEMPT_RT`, in a context in which locks cannot sleep, a worker does it, soon, and drops the item
-    /// before it counts as finished.
+    /// `PREEMPT_RT`, in a context in which locks cannot sleep, a worker does it, soon.
     ///
-    /// The module of the item is not held while the item is dropped: as with any interrupt handler, it
-    /// must stop whoever calls this before it goes. To drain the domain is not enough.
+    /// The module of the item is held until the token has finished, and not while this returns: as with any interrupt
+    /// handler, a module must stop its callers of this before it goes. To drain the domain is not enough.
     #[inline]
     pub fn finish(self) {
         drop(self)
@@ -190,7 +192,7 @@ where
         // SAFETY: The token is not used any more. The caller's module is running, and need not be held
         // on the token's behalf. The pointer was given up for the token.
         unsafe {
-            Task::finish_token(this.task);
+            Task::finish_token(this.task, None);
             P::from_raw(item_of::<P::Item, ID>(this.task))
         }
     }
@@ -217,16 +219,13 @@ where
     #[inline]
     // Tested by: mutant item-token-not-unclaimed, kunit the_item_is_dropped_once_or_given_back.
     fn drop(&mut self) {
-        #[cfg(CONFIG_PREEMPT_RT)]
-        // SAFETY: By the type invariant; the token is being dropped.
-        if unsafe { Task::defer_token(self.task) } {
-            return;
-        }
-        // SAFETY: By the type invariant; the token is being dropped. As with `into_item`, the item is the
-        // caller's from then on.
+        // SAFETY: By the type invariant, the task is that of a token, which is being dropped. The pointer of its item was
+        // given up for it.
         unsafe {
-            Task::finish_token(self.task);
-            drop(P::from_raw(item_of::<P::Item, ID>(self.task)));
+            Task::finish_token(
+                self.task,
+                Some(|task| P::put_shared(item_of::<P::Item, ID>(task))),
+            );
         }
     }
 }
@@ -237,7 +236,10 @@ mod tests {
     use super::*;
     use crate::{
         domain::submit::item::TaskHeader,
-        errno::ESHUTDOWN,
+        errno::{
+            EDEADLK,
+            ESHUTDOWN, //
+        },
         impl_has_task,
         kunit::{
             self,
@@ -413,6 +415,88 @@ mod tests {
         let refused = domain.begin_item(self::command()?);
         assert!(matches!(refused, Err(SubmitError { error, .. }) if error == ESHUTDOWN));
         domain.synchronize(..)
+    }
+
+    /// Notes in its destructor whether its domain has tasks in progress, and whether it can wait for them.
+    #[pin_data(PinnedDrop)]
+    struct Observer {
+        domain: Arc<OwnedDomain>,
+        in_progress: Arc<Atomic<bool>>,
+        waited: Arc<Atomic<i32>>,
+        #[pin]
+        header: TaskHeader<Self>,
+    }
+
+    impl_has_task! {
+        impl HasTask<Self> for Observer { self.header }
+    }
+
+    impl TaskItem for Observer {
+        type Pointer = Arc<Self>;
+
+        fn run(_this: Arc<Self>, _context: &TaskContext<'_>) {}
+    }
+
+    #[pinned_drop]
+    impl PinnedDrop for Observer {
+        fn drop(self: Pin<&mut Self>) {
+            let in_progress = self.domain.lowest_in_progress().is_some();
+            let waited = self.domain.synchronize_full();
+
+            self.in_progress.store(in_progress, Relaxed);
+            let errno = waited.map_or_else(|e| e.to_errno(), |()| 0);
+            self.waited.store(errno, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_token_drops_its_item_before_it_is_done() -> Result {
+        for shared in [false, true] {
+            let domain = domain()?;
+            let in_progress = Arc::new(Atomic::new(false), GFP_KERNEL)?;
+            let waited = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+            let (d, p, w) = (domain.clone(), in_progress.clone(), waited.clone());
+            let item = Arc::pin_init(
+                pin_init!(Observer {
+                    domain: d,
+                    in_progress: p,
+                    waited: w,
+                    header <- TaskHeader::new(),
+                }),
+                GFP_KERNEL,
+            )?;
+            let other = shared.then(|| item.clone());
+
+            domain.begin_item(item)?.finish();
+            assert_eq!(domain.lowest_in_progress(), None);
+            assert_eq!(domain.stats().finished, 1);
+            assert_eq!(in_progress.load(Relaxed), !shared);
+            let errno = if shared { 0 } else { EDEADLK.to_errno() };
+            assert_eq!(waited.load(Relaxed), errno);
+            // The token has put its reference.
+            if let Some(other) = other {
+                assert!(Arc::into_unique_or_drop(other).is_some());
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_waiter_finds_no_reference_of_a_token() -> Result {
+        const N: i32 = 2000;
+        let (domain, answers) = (domain()?, domain()?);
+        let mut command = command()?;
+
+        for _ in 0..N {
+            let token = domain.begin_item(command.clone())?;
+            let cookie = token.cookie();
+
+            answers.schedule(move |_| token.finish(), GFP_KERNEL)?;
+            domain.synchronize_cookie(cookie.next())?;
+            let unique = Arc::into_unique_or_drop(command).ok_or(EBUSY)?;
+            command = Arc::from(unique);
+        }
+        answers.synchronize_full()
     }
 
     #[test]

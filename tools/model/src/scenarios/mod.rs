@@ -84,6 +84,8 @@ pub const ALL: &[Scenario] = &[
     bounded("domain-owner-detached", 3, dispatcher::owner_detached),
     all("done-item-token", done::item_token),
     all("done-item-token-elsewhere", done::item_token_elsewhere),
+    all("done-item-token-last", done::item_token_last),
+    all("done-item-token-shared", done::item_token_shared),
     bounded("done-value", 4, done::value),
     bounded("done-module", 4, done::module),
     bounded("spawn-woken", 5, spawned::woken),
