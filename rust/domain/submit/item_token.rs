@@ -441,7 +441,7 @@ mod tests {
     impl PinnedDrop for Observer {
         fn drop(self: Pin<&mut Self>) {
             let in_progress = self.domain.lowest_in_progress().is_some();
-            let waited = self.domain.synchronize_full();
+            let waited = self.domain.synchronize(..);
 
             self.in_progress.store(in_progress, Relaxed);
             let errno = waited.map_or_else(|e| e.to_errno(), |()| 0);
@@ -491,12 +491,12 @@ mod tests {
             let token = domain.begin_item(command.clone())?;
             let cookie = token.cookie();
 
-            answers.schedule(move |_| token.finish(), GFP_KERNEL)?;
-            domain.synchronize_cookie(cookie.next())?;
+            answers.schedule(GFP_KERNEL, move |_| token.finish())?;
+            domain.synchronize(..=cookie)?;
             let unique = Arc::into_unique_or_drop(command).ok_or(EBUSY)?;
             command = Arc::from(unique);
         }
-        answers.synchronize_full()
+        answers.synchronize(..)
     }
 
     #[test]
