@@ -44,7 +44,9 @@ pub(crate) use wake::{
 };
 pub(crate) use work::{
     alloc_unbound_workqueue,
+    impl_has_work,
     init_work,
+    HasWork,
     WorkFunction,
     WORK_CPU_UNBOUND, //
 };

@@ -148,22 +148,22 @@ pub(crate) unsafe fn enqueue_retirement(work: *mut ffi::work_struct) {
 
 /// Defers work that takes locks to a worker, where `PREEMPT_RT` does not allow to take them; `false` if it does.
 ///
-/// `work` is initialised here, for `T`.
+/// The work item is initialised here, for `T`.
 ///
 /// # Safety
 ///
-/// `work` must be valid for writing, not queued, and stay valid until its work function has been called, which
-/// must not wait for anything that a consumer does, other than in a destructor.
+/// As [`ffi::init_work`]. `item` must stay valid until its work function has been called, which must not wait for
+/// anything that a consumer does, other than in a destructor.
 #[cfg(CONFIG_PREEMPT_RT)]
 // Tested by: model domain-cancel, model dispatcher-cancel-last.
-pub(crate) unsafe fn defer<T: ffi::WorkFunction>(work: *mut ffi::work_struct) -> bool {
+pub(crate) unsafe fn defer<T: ffi::WorkFunction>(item: &T::Item) -> bool {
     if ffi::preemptible() {
         return false;
     }
     // SAFETY: The item is valid for writing and not queued, and stays until it has run. The queue exists while any
     // consumer can call this.
     unsafe {
-        ffi::init_work::<T>(work);
+        let work = ffi::init_work::<T>(item);
         ffi::queue_work_on(ffi::WORK_CPU_UNBOUND, DEFERRED.raw(), work);
     }
     true

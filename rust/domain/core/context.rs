@@ -5,7 +5,10 @@
 use super::{
     cookie::Cookie,
     domain::AsyncDomain,
-    registry,
+    registry::{
+        self,
+        Pinned, //
+    },
     running::RunningTask, //
 };
 
@@ -49,13 +52,11 @@ impl<'a> TaskContext<'a> {
             return unsafe { self.run.domain() }.map(f);
         }
         // A task of a scope may drop the domain meanwhile, unless that is pinned.
-        //
-        // SAFETY: The registry's lock is held where the domain is looked up. Then it is valid as long
-        // as it is pinned.
-        let domain = registry::locked(|| unsafe { self.run.domain() }.inspect(|d| d.pin()))?;
-        let ret = f(domain);
+        let domain =
+            registry::locked(|registry| self.run.registered_domain(registry).map(Pinned::new))?;
+        let ret = f(&domain);
 
-        registry::locked(|| domain.unpin());
+        registry::locked(|registry| domain.unpin(registry));
         Some(ret)
     }
 

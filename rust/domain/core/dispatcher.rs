@@ -21,6 +21,7 @@ use crate::{
             static_irq_lock,
             StaticIrqLock, //
         },
+        HasWork, //
     },
     queue, //
 };
@@ -29,7 +30,6 @@ use core::{
     ptr, //
 };
 use kernel::{
-    container_of,
     prelude::*,
     sync::atomic::{
         ordering::{
@@ -63,6 +63,8 @@ pub(crate) struct Dispatcher {
     /// For one that is free: the number of the next one that is.
     next: Atomic<u32>,
 }
+
+ffi::impl_has_work!(Dispatcher, work);
 
 // SAFETY: By the type invariant, the cells are touched by one thread at a time; taking a dispatcher out of
 // `FREE` acquires what giving it back released, and the workqueue orders queueing before running.
@@ -224,10 +226,7 @@ impl Dispatcher {
         self.nid.set(nid);
         // SAFETY: The item is static, and not queued: its last worker has begun with it, and does not touch
         // it any more, or it was taken off the workqueue. The node is one, or none.
-        unsafe {
-            ffi::init_work::<Self>(self.work());
-            queue::enqueue(self.work(), nid);
-        }
+        unsafe { queue::enqueue(ffi::init_work::<Self>(self), nid) };
     }
 
     // Tested by: model dispatcher-free-list.
@@ -238,23 +237,8 @@ impl Dispatcher {
     }
 
     /// The domain for which the dispatcher was queued, and the node, for the worker that begins with it.
-    ///
-    /// # Safety
-    ///
-    /// `work` must be the item of a dispatcher, which the caller, a worker, has begun with.
-    // Tested by: mutant dispatcher-given-back-early, model dispatcher-queue.
-    pub(crate) unsafe fn begun(
-        work: *mut ffi::work_struct,
-    ) -> (&'static Self, *const AsyncDomain, c_int) {
-        let work: *mut Opaque<ffi::work_struct> = work.cast();
-        // SAFETY: The item is in a dispatcher, all of which are static.
-        let this: &'static Self = unsafe { &*container_of!(work, Self, work) };
-
-        (this, this.domain.get(), this.nid.get())
-    }
-
-    fn work(&self) -> *mut ffi::work_struct {
-        Opaque::cast_into(&raw const self.work)
+    pub(crate) fn begun(&self) -> (*const AsyncDomain, c_int) {
+        (self.domain.get(), self.nid.get())
     }
 }
 

@@ -15,10 +15,7 @@ use crate::{
     wait::WaitQueue, //
 };
 use core::{
-    cell::{
-        Cell,
-        UnsafeCell, //
-    },
+    cell::Cell,
     marker::PhantomPinned,
     ptr, //
 };
@@ -209,10 +206,6 @@ impl AsyncDomain {
         self.name.as_char_ptr()
     }
 
-    pub(crate) fn registry(&self) -> &RegistryLinks {
-        &self.registry
-    }
-
     pub(crate) fn frontier(&self) -> Cookie {
         self.queue.with(|state| state.frontier())
     }
@@ -325,29 +318,23 @@ impl DispatcherWait {
 /// # Invariants
 ///
 /// Touched under the registry's lock only. While `linked`, the domain is in the list, and its
-/// neighbours are valid.
+/// neighbours are valid or null.
 pub(crate) struct RegistryLinks {
-    pub(crate) list: UnsafeCell<RegistryList>,
-}
-
-pub(crate) struct RegistryList {
-    pub(crate) linked: bool,
-    pub(crate) prev: *const AsyncDomain,
-    pub(crate) next: *const AsyncDomain,
+    pub(crate) linked: Cell<bool>,
+    pub(crate) prev: Cell<*const AsyncDomain>,
+    pub(crate) next: Cell<*const AsyncDomain>,
     /// From 1 on, in the order in which domains are entered: the list is sorted by it, highest first.
-    pub(crate) number: u64,
+    pub(crate) number: Cell<u64>,
 }
 
 impl RegistryLinks {
     /// Makes links for a domain that is not in the registry.
     pub(crate) const fn new() -> Self {
         Self {
-            list: UnsafeCell::new(RegistryList {
-                linked: false,
-                prev: ptr::null(),
-                next: ptr::null(),
-                number: 0,
-            }),
+            linked: Cell::new(false),
+            prev: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            number: Cell::new(0),
         }
     }
 }

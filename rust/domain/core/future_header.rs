@@ -7,13 +7,16 @@ use super::{
     module_refs::RawRefs,
     pending::{
         flag,
-        Node, //
+        Node,
+        NodeRef, //
     },
     worker_id::WorkerId, //
 };
 use crate::ffi;
 use core::{
     cell::Cell,
+    marker::PhantomData,
+    ops::Deref,
     ptr::{
         self,
         NonNull, //
@@ -91,6 +94,8 @@ pub(crate) struct Spawned {
     pub(crate) worker: WorkerId,
 }
 
+ffi::impl_has_work!(Spawned, work);
+
 impl Spawned {
     /// Initialises the header of a future.
     ///
@@ -100,17 +105,22 @@ impl Spawned {
     // Tested by: kunit what_cannot_be_spawned_is_given_back, kunit
     //   modules_stay_until_future_and_waker_are_gone.
     pub(crate) unsafe fn init(this: *mut Self, ops: &'static Ops, place: c_int) {
-        // SAFETY: `this` is valid for writing.
+        let header = Self {
+            node: Node::new(flag::SPAWNED),
+            work: Opaque::uninit(),
+            refs: Refcount::new(1),
+            stage: Atomic::new(stage::QUEUED),
+            ops,
+            domain: Cell::new(ptr::null()),
+            modules: Cell::new(RawRefs::NONE),
+            place,
+            worker: WorkerId::new(),
+        };
+
+        // SAFETY: `this` is valid for writing; the work item is not queued.
         unsafe {
-            (&raw mut (*this).node).write(Node::new(flag::SPAWNED));
-            ffi::init_work::<Self>(Opaque::cast_into(&raw const (*this).work));
-            (&raw mut (*this).refs).write(Refcount::new(1));
-            (&raw mut (*this).stage).write(Atomic::new(stage::QUEUED));
-            (&raw mut (*this).ops).write(ops);
-            (&raw mut (*this).domain).write(Cell::new(ptr::null()));
-            (&raw mut (*this).modules).write(Cell::new(RawRefs::NONE));
-            (&raw mut (*this).place).write(place);
-            (&raw mut (*this).worker).write(WorkerId::new());
+            this.write(header);
+            ffi::init_work::<Self>(&*this);
         }
     }
 
@@ -128,6 +138,15 @@ impl Spawned {
                 Err(changed) => now = changed,
             }
         }
+    }
+
+    /// The domain in whose order the future is, unless the future has dropped it. It must belong to the caller.
+    #[inline]
+    // Tested by: kunit a_future_can_drop_its_own_domain, test trace.
+    pub(crate) fn domain(&self) -> Option<&AsyncDomain> {
+        // SAFETY: By the type invariant, the pointer is null, or that of a domain in whose order the future is, which
+        // is not dropped before.
+        unsafe { self.domain.get().as_ref() }
     }
 
     /// What the future is doing, or was a moment ago.
@@ -155,15 +174,51 @@ pub(crate) enum Doing {
     Running(Option<c_int>),
 }
 
+/// The header of a spawned future that stays for `'a`, as [`TaskRef`](super::header::TaskRef) that of a task.
+///
+/// # Invariants
+///
+/// The header is valid for `'a`, and the start of what its functions expect.
+#[derive(Clone, Copy)]
+pub(crate) struct SpawnedRef<'a>(NonNull<Spawned>, PhantomData<&'a Spawned>);
+
+impl SpawnedRef<'_> {
+    /// # Safety
+    ///
+    /// `spawned` must be valid as long as this is used.
+    #[inline]
+    pub(crate) unsafe fn new(spawned: NonNull<Spawned>) -> Self {
+        // INVARIANT: The caller promises it; `init` was told what the functions expect.
+        Self(spawned, PhantomData)
+    }
+
+    /// The address of the header, and of what it is the start of.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> NonNull<Spawned> {
+        self.0
+    }
+
+    /// The place in the order, which is the start of the header.
+    #[inline]
+    pub(crate) fn node(self) -> *mut Node {
+        self.0.as_ptr().cast()
+    }
+}
+
+impl Deref for SpawnedRef<'_> {
+    type Target = Spawned;
+
+    #[inline(always)]
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit modules_stay_until_future_and_waker_are_gone.
+    fn deref(&self) -> &Spawned {
+        // SAFETY: By the type invariant. What others change in it meanwhile is atomic or in cells.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 /// Returns the spawned future whose node this is, if it is one's.
-///
-/// # Safety
-///
-/// `node` must be valid.
-// Tested by: kunit tokens_and_unknown_cookies_are_left, kunit cancelled_futures_are_dropped_wherever_they_wait.
-pub(crate) unsafe fn spawned_of(node: NonNull<Node>) -> Option<NonNull<Spawned>> {
-    // By the layout of `Spawned`: the node is its first field.
-    //
-    // SAFETY: The caller promises that the node is valid.
-    unsafe { (*node.as_ptr()).has(flag::SPAWNED) }.then(|| node.cast())
+pub(crate) fn spawned_of(node: NodeRef<'_>) -> Option<SpawnedRef<'_>> {
+    // INVARIANT: The node is valid for as long, and by its flag the first field of a future's header.
+    node.has(flag::SPAWNED)
+        .then(|| SpawnedRef(node.as_ptr().cast(), PhantomData))
 }

@@ -15,7 +15,8 @@ use super::{
     },
     pending::{
         flag,
-        Node, //
+        Node,
+        NodeRef, //
     },
     scope_data::ScopeData,
     worker_id::WorkerId, //
@@ -23,13 +24,14 @@ use super::{
 use crate::ffi;
 use core::{
     cell::Cell,
+    marker::PhantomData,
+    ops::Deref,
     ptr::{
         self,
         NonNull, //
     }, //
 };
 use kernel::{
-    container_of,
     prelude::*,
     sync::atomic::{
         ordering::{
@@ -81,6 +83,33 @@ pub(crate) enum Holds {
 }
 
 impl Holds {
+    /// Takes what is to be held for a task of this submitter.
+    ///
+    /// # Safety
+    ///
+    /// `submitter` must be null or a valid module, which stays during the call; `scope` must be null or valid.
+    #[inline]
+    // Tested by: kunit unfinished_tasks_hold_their_module, kunit
+    //   tasks_of_another_module_than_the_frame_hold_it.
+    unsafe fn take(
+        submitter: *mut ffi::module,
+        domain: &AsyncDomain,
+        scope: *const ScopeData,
+    ) -> Result<Self> {
+        // SAFETY: The scope is valid unless it is null, and so is the submitter.
+        Ok(unsafe {
+            match scope.as_ref() {
+                Some(data) => {
+                    let kept = data.hold(submitter)?;
+                    data.add_task();
+                    Self::Scope(scope, kept)
+                }
+                None if is_held_by(domain, submitter) => Self::Domain,
+                None => Self::Modules(RawRefs::get(submitter, domain)?),
+            }
+        })
+    }
+
     /// Takes over what is held on behalf of a task of this submitter.
     ///
     /// # Safety
@@ -90,7 +119,7 @@ impl Holds {
     // Tested by: kunit unfinished_tasks_hold_their_module, kunit
     //   tasks_of_another_module_than_the_frame_hold_it.
     pub(crate) unsafe fn into_refs(self, submitter: *mut ffi::module) -> ModuleRefs {
-        // SAFETY: By the caller's promise.
+        // SAFETY: The references were taken for this submitter, by `take`, and are taken over once.
         unsafe {
             match self {
                 Self::Modules(kept) => ModuleRefs::from_raw(submitter, kept),
@@ -129,10 +158,12 @@ pub(crate) struct Task {
     pub(crate) holds: Holds,
     queued: Atomic<bool>,
     /// The NUMA node on which it is to run, or [`ffi::NUMA_NO_NODE`].
-    nid: i16,
+    nid: Cell<i16>,
     /// The worker that runs the task, unless its place is on the stack of that.
     pub(crate) worker: WorkerId,
 }
+
+ffi::impl_has_work!(Task, work);
 
 // CAST: It is -1, and the numbers of nodes are small.
 const NO_NID: i16 = ffi::NUMA_NO_NODE as i16;
@@ -154,7 +185,7 @@ impl Task {
             (&raw mut (*this).domain).write(ptr::null());
             (&raw mut (*this).holds).write(Holds::Modules(RawRefs::NONE));
             (&raw mut (*this).queued).write(Atomic::new(false));
-            (&raw mut (*this).nid).write(NO_NID);
+            (&raw mut (*this).nid).write(Cell::new(NO_NID));
             (&raw mut (*this).worker).write(WorkerId::new());
         }
     }
@@ -196,26 +227,19 @@ impl Task {
         domain: &AsyncDomain,
         scope: *const ScopeData,
     ) -> Result {
-        // SAFETY: The task belongs to the caller. Its module is running; the owner of the domain is
-        // valid by the domain's invariant.
-        unsafe {
-            let this = this.as_ptr();
-            let module = (*this).ops.module;
+        let this = this.as_ptr();
 
+        // SAFETY: The task is valid. Its module is running, and the scope outlives it.
+        let holds = unsafe { Holds::take((*this).ops.module, domain, scope) }?;
+        let flags = match holds {
+            Holds::Domain => flag::TASK | flag::SHARED,
+            Holds::Modules(_) | Holds::Scope(..) => flag::TASK,
+        };
+        // SAFETY: The task belongs to the caller: nobody else looks at it.
+        unsafe {
             (*this).domain = domain;
-            (*this).holds = if let Some(scope_data) = scope.as_ref() {
-                let refs = scope_data.hold(module)?;
-                scope_data.add_task();
-                Holds::Scope(scope, refs)
-            } else if is_held_by(domain, module) {
-                Holds::Domain
-            } else {
-                Holds::Modules(RawRefs::get(module, domain)?)
-            };
-            (*this).node.reset(match (*this).holds {
-                Holds::Domain => flag::TASK | flag::SHARED,
-                Holds::Modules(_) | Holds::Scope(..) => flag::TASK,
-            });
+            (*this).holds = holds;
+            (*this).node.reset(flags);
         }
         Ok(())
     }
@@ -228,76 +252,142 @@ impl Task {
     // Tested by: kunit unfinished_tasks_hold_their_module, kunit
     //   tasks_of_another_module_than_the_frame_hold_it.
     pub(crate) unsafe fn unprepare(this: NonNull<Self>) {
-        // SAFETY: The task belongs to the caller.
+        // SAFETY: The task was prepared, for its module, and belongs to the caller.
         let Self { holds, ops, .. } = unsafe { this.as_ref() };
 
-        // SAFETY: These are the references that the task was prepared with.
-        drop(unsafe { holds.into_refs(ops.module) });
-        // SAFETY: The scope waits for the task, which has not been removed.
-        if let Some(scope) = unsafe { holds.scope().as_ref() } {
+        // SAFETY: These are the references that the task was prepared with. The scope waits for the task, which has not
+        // been removed.
+        let scope = unsafe {
+            drop(holds.into_refs(ops.module));
+            holds.scope().as_ref()
+        };
+        if let Some(scope) = scope {
             scope.remove_task();
         }
     }
 
-    /// The work item of a task.
-    ///
-    /// # Safety
-    ///
-    /// The task must be valid.
-    // Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
-    pub(crate) unsafe fn work(this: NonNull<Self>) -> *mut ffi::work_struct {
-        // SAFETY: By the caller's promise.
-        Opaque::cast_into(unsafe { &raw const (*this.as_ptr()).work })
-    }
-
-    /// The task that a work item is in.
-    ///
-    /// # Safety
-    ///
-    /// It must be in one.
-    // Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
-    pub(crate) unsafe fn with_work(work: *mut ffi::work_struct) -> NonNull<Self> {
-        let work: *mut Opaque<ffi::work_struct> = work.cast();
-
-        // SAFETY: By the caller's promise.
-        unsafe { NonNull::new_unchecked(container_of!(work, Self, work)) }
-    }
-
-    /// Says on which node the task is to run, a valid one, or [`ffi::NUMA_NO_NODE`].
-    ///
-    /// # Safety
-    ///
-    /// The task must be valid and belong to the caller.
+    /// Says on which node the task is to run, a valid one, or [`ffi::NUMA_NO_NODE`]. The task must belong to
+    /// the caller.
     #[inline]
-    // Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
-    pub(crate) unsafe fn set_nid(this: NonNull<Self>, nid: c_int) {
+    pub(crate) fn set_nid(&self, nid: c_int) {
         // CAST: It fits, as asserted above.
-        //
-        // SAFETY: The task belongs to the caller.
-        unsafe { (*this.as_ptr()).nid = nid as i16 };
+        self.nid.set(nid as i16);
     }
 
-    /// The node on which the task is to run, or [`ffi::NUMA_NO_NODE`].
-    ///
-    /// # Safety
-    ///
-    /// The task must be valid, and queued; the domain's lock must be held.
+    /// The node on which the task is to run, or [`ffi::NUMA_NO_NODE`]. It does not change while the task is queued.
     #[inline]
-    // Tested by: mutant placement-ignored, kunit tasks_run_where_they_were_asked_to.
-    pub(crate) unsafe fn nid(this: NonNull<Self>) -> c_int {
-        // SAFETY: The task is valid, and nobody changes this while it is queued.
-        unsafe { (*this.as_ptr()).nid }.into()
+    pub(crate) fn nid(&self) -> c_int {
+        self.nid.get().into()
     }
 
-    /// Whether the task works for this scope.
-    ///
+    /// Whether the task, which must be prepared, works for this scope.
+    pub(crate) fn is_of(&self, scope: &ScopeData) -> bool {
+        ptr::eq(self.holds.scope(), scope)
+    }
+}
+
+/// A task that stays for `'a`: as long as the order is borrowed that it is in, or it belongs to who has this.
+///
+/// Unlike a reference, it leads to what the task is the start of.
+///
+/// # Invariants
+///
+/// The task is valid for `'a`, and the start of what its functions expect.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskRef<'a>(NonNull<Task>, PhantomData<&'a Task>);
+
+impl<'a> TaskRef<'a> {
     /// # Safety
     ///
-    /// The task must be valid and prepared.
-    // Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
-    pub(crate) unsafe fn is_of(this: NonNull<Self>, scope: &ScopeData) -> bool {
-        // SAFETY: By the caller's promise.
-        ptr::eq(unsafe { (*this.as_ptr()).holds.scope() }, scope)
+    /// `task` must be valid as long as this is used.
+    #[inline]
+    pub(crate) unsafe fn new(task: NonNull<Task>) -> Self {
+        // INVARIANT: The caller promises that it is valid; `init` was told what its functions expect.
+        Self(task, PhantomData)
+    }
+
+    /// The address of the task, and of what it is the start of.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> NonNull<Task> {
+        self.0
+    }
+
+    /// The place in the order, which is the start of the task.
+    #[inline]
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
+    pub(crate) fn place(self) -> NodeRef<'a> {
+        // SAFETY: The task is valid for as long, and the node is its first field.
+        unsafe { NodeRef::new(self.0.as_ptr().cast()) }
+    }
+}
+
+impl Deref for TaskRef<'_> {
+    type Target = Task;
+
+    #[inline(always)]
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
+    fn deref(&self) -> &Task {
+        // SAFETY: By the type invariant. What others change in it meanwhile is atomic or in cells.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// A task that belongs to who has this: nobody else runs, retires or discards it.
+///
+/// It stands for the task once. Who runs the task consumes it.
+///
+/// # Invariants
+///
+/// - The task is prepared, in the order of its domain, and not queued; there is no other one of these for it.
+/// - If it is [`ToRun`], then what is to be run is there.
+/// - If it is [`ToRetire`], then the task is first in the order, has an in-order part, and `run` has returned.
+#[must_use = "others wait for the task"]
+pub(crate) struct Owned<S>(TaskRef<'static>, PhantomData<S>);
+
+/// A task that was dequeued, to be run or discarded.
+pub(crate) struct ToRun;
+
+/// A task whose parallel part is done, to be retired.
+pub(crate) struct ToRetire;
+
+impl<S> Owned<S> {
+    /// # Safety
+    ///
+    /// The caller must see to the invariants.
+    #[inline]
+    pub(crate) unsafe fn new(task: NonNull<Task>) -> Self {
+        // INVARIANT: The caller promises it.
+        Self(TaskRef(task, PhantomData), PhantomData)
+    }
+
+    /// The task, which whoever else has a reference to it may look at, too.
+    #[inline]
+    pub(crate) fn task(&self) -> TaskRef<'_> {
+        self.0
+    }
+
+    /// The domain in whose order the task is.
+    #[inline]
+    // Tested by: model domain-end, kunit either_part_can_drop_the_domain.
+    pub(crate) fn domain(&self) -> &AsyncDomain {
+        // SAFETY: The task is in the order of this domain, which is not dropped before the task has finished, or
+        // has dropped it while it ran.
+        unsafe { &*self.0.domain }
+    }
+
+    /// Gives the task up, for it to be finished.
+    #[inline]
+    pub(crate) fn into_task(self) -> TaskRef<'static> {
+        self.0
+    }
+}
+
+impl<S> Deref for Owned<S> {
+    type Target = Task;
+
+    #[inline(always)]
+    fn deref(&self) -> &Task {
+        &self.0
     }
 }
 
@@ -323,6 +413,14 @@ impl StackNode {
         }
     }
 
+    /// Returns the stack node whose node this is, if it is one's.
+    // Tested by: kunit stages_before_a_worker_comes, kunit stages_of_an_ordered_task.
+    pub(crate) fn of(node: NodeRef<'_>) -> Option<&Self> {
+        // SAFETY: The node is valid for as long, and by its flag the first field of a stack node.
+        node.has(flag::STACK)
+            .then(|| unsafe { node.as_ptr().cast().as_ref() })
+    }
+
     /// What is in the order.
     #[inline]
     pub(crate) fn node(&mut self) -> *mut Node {
@@ -331,17 +429,11 @@ impl StackNode {
 }
 
 /// Returns the task whose node this is, if it is a task's.
-///
-/// # Safety
-///
-/// `node` must be valid.
 #[inline]
-// Tested by: kunit scopes_nest_in_tasks_of_the_same_domain, kunit tokens_and_unknown_cookies_are_left.
-pub(crate) unsafe fn task_of(node: NonNull<Node>) -> Option<NonNull<Task>> {
-    // By the type invariant of `Task`: the node is its first field.
-    //
-    // SAFETY: The caller promises that the node is valid.
-    unsafe { (*node.as_ptr()).has(flag::TASK) }.then(|| node.cast())
+pub(crate) fn task_of(node: NodeRef<'_>) -> Option<TaskRef<'_>> {
+    // INVARIANT: The node is valid for as long, and by its flag the first field of a task.
+    node.has(flag::TASK)
+        .then(|| TaskRef(node.as_ptr().cast(), PhantomData))
 }
 
 #[repr(C)]
@@ -356,6 +448,28 @@ pub(crate) struct InFlight {
     #[cfg(CONFIG_PREEMPT_RT)]
     pub(crate) work: kernel::types::Opaque<ffi::work_struct>,
 }
+
+/// A token of either kind.
+pub(crate) enum AnyToken<'a> {
+    /// That of an item, in the item's header.
+    Item(TaskRef<'a>),
+    /// One with memory of its own.
+    Own(&'a InFlight),
+}
+
+/// Returns the token whose node this is, which is nothing else's.
+// Tested by: kunit stages_before_a_worker_comes, test debugfs.
+pub(crate) fn token_of(node: NodeRef<'_>) -> AnyToken<'_> {
+    if node.has(flag::TOKEN) {
+        // INVARIANT: The node is valid for as long, and by its flag the first field of a task.
+        return AnyToken::Item(TaskRef(node.as_ptr().cast(), PhantomData));
+    }
+    // SAFETY: The node is valid for as long. Without a flag it is the first field of a token in flight.
+    AnyToken::Own(unsafe { node.as_ptr().cast().as_ref() })
+}
+
+#[cfg(CONFIG_PREEMPT_RT)]
+ffi::impl_has_work!(InFlight, work);
 
 /// A task that is retired by a worker of its own.
 pub(crate) struct Retirement;

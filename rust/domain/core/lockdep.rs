@@ -29,25 +29,24 @@ impl AsyncDomain {
     ///
     /// # Safety
     ///
-    /// `this` must be valid when this is called; it need not be when `f` returns.
+    /// `this` must be null or valid when this is called; it need not be when `f` returns.
     #[inline]
     // Tested by: kunit a_task_can_drop_its_own_domain, test context-errors.
     pub(crate) unsafe fn lockdep_task<R>(this: *const Self, f: impl FnOnce() -> R) -> R {
-        if cfg!(CONFIG_LOCKDEP) {
-            // A copy, since the task may drop the domain.
-            let map = Opaque::<ffi::lockdep_map>::uninit();
-
-            // SAFETY: `this` is valid, and the copy stays in place until it is released.
-            unsafe {
-                ffi::lockdep_copy_map(map.get(), (*this).lockdep.get());
-                ffi::lock_map_acquire(map.get());
-            }
-            let ret = f();
-            // SAFETY: As above.
-            unsafe { ffi::lock_map_release(map.get()) };
-            ret
-        } else {
-            f()
+        if !cfg!(CONFIG_LOCKDEP) || this.is_null() {
+            return f();
         }
+        // A copy, since the task may drop the domain.
+        let map = Opaque::<ffi::lockdep_map>::uninit();
+
+        // SAFETY: `this` is valid, and the copy stays in place until it is released.
+        unsafe {
+            ffi::lockdep_copy_map(map.get(), (*this).lockdep.get());
+            ffi::lock_map_acquire(map.get());
+        }
+        let ret = f();
+        // SAFETY: It was acquired above, by this thread.
+        unsafe { ffi::lock_map_release(map.get()) };
+        ret
     }
 }

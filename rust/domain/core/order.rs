@@ -36,11 +36,15 @@ use super::{
     },
     header::{
         task_of,
-        Task, //
+        Owned,
+        TaskRef,
+        ToRetire,
+        ToRun, //
     },
     pending::{
         flag,
-        Node, //
+        Node,
+        NodeRef, //
     },
     queue::Server,
     trace, //
@@ -57,33 +61,30 @@ use kernel::prelude::*;
 #[must_use]
 pub(crate) enum Next {
     /// Retire it: it is first in the order.
-    Retire(NonNull<Task>),
+    Retire(Owned<ToRetire>),
     /// Run it: it was the first queued one, and has begun.
-    Run(NonNull<Task>),
+    Run(Owned<ToRun>),
     Nothing,
 }
 
 /// Wakes those who wait for what lies below the frontier. Returns the task at the frontier if it is
-/// to be retired: it belongs to the caller, who must see to that.
-#[must_use]
+/// to be retired.
 #[inline(always)]
 // Tested by: mutant retiring-not-marked, mutant retired-when-ready.
-pub(crate) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull<Task>> {
+pub(crate) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<Owned<ToRetire>> {
     if state.has_waiters() {
         let mut frontier = state.frontier();
         state.wake(&mut frontier);
     }
 
     let first = state.pending.first()?;
-    // SAFETY: Nodes in the list are valid.
-    unsafe {
-        let flags = &*first.as_ptr();
-        if !flags.has(flag::READY) || flags.has(flag::RETIRING) {
-            return None;
-        }
-        flags.set(flag::RETIRING);
-        task_of(first)
+    if !first.has(flag::READY) || first.has(flag::RETIRING) {
+        return None;
     }
+    first.set(flag::RETIRING);
+    // SAFETY: The task is first, and ready: it has been run, and left to whoever finds it here, which the flag lets
+    // nobody do again.
+    task_of(first).map(|task| unsafe { Owned::new(task.as_ptr()) })
 }
 
 /// Takes a node out of the order of a domain, settles it, and wakes those who waited for it: steps 2 to 4 of
@@ -96,18 +97,16 @@ pub(crate) fn advance(state: &mut Locked<'_, State, AllBelow>) -> Option<NonNull
 // Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
 pub(crate) unsafe fn unlink(
     state: &mut Locked<'_, State, AllBelow>,
-    node: *mut Node,
+    node: NodeRef<'_>,
     domain: &AsyncDomain,
     settle: impl FnOnce(),
-) -> Option<NonNull<Task>> {
+) -> Option<Owned<ToRetire>> {
     // It was counted when it was appended.
     state.unfinished = state.unfinished.wrapping_sub(1);
-    // SAFETY: The caller promises that the node is in the list.
-    let (released, was_first) = unsafe {
-        let left = (state.release(node), state.pending.remove(node));
-        trace::task_finish(domain, state, node);
-        left
-    };
+    let released = state.release(node);
+    // SAFETY: The caller promises that the node is in the list; what is finished is not queued.
+    let was_first = unsafe { state.pending.remove(node) };
+    trace::task_finish(domain, state, node);
 
     settle();
     if released {
@@ -145,7 +144,9 @@ impl AsyncDomain {
             state.admit(1)?;
             // SAFETY: The caller promises that the node is valid and stays.
             let cookie = unsafe {
-                if (*node).has(flag::SHARED) {
+                let node = NodeRef::new(node);
+
+                if node.has(flag::SHARED) {
                     state.hold(self.owner())?;
                 }
                 state.append(self, node)
@@ -178,7 +179,7 @@ impl AsyncDomain {
             }
             while let Some(node) = next() {
                 // SAFETY: The caller promises that the node is valid and stays.
-                let cookie = unsafe { state.append(self, node.as_ptr()) };
+                let cookie = unsafe { state.append(self, NodeRef::new(node.as_ptr())) };
                 then(state, node, cookie);
                 first = first.or(Some(cookie));
             }
@@ -199,7 +200,7 @@ impl AsyncDomain {
                 return Err(ESHUTDOWN);
             }
             // SAFETY: The caller promises that the node is valid and stays.
-            Ok(unsafe { state.append(self, node) })
+            Ok(unsafe { state.append(self, NodeRef::new(node)) })
         })
     }
 
@@ -224,9 +225,10 @@ impl AsyncDomain {
         settle: impl FnOnce(),
     ) -> Next {
         self.queue.with(|state| {
-            // SAFETY: By the caller's promise. The node is in no list any more when the next is taken.
+            // SAFETY: The node is in the order, and in no list any more when the next is taken, for the server of this
+            // thread.
             unsafe {
-                match unlink(state, node, self, settle) {
+                match unlink(state, NodeRef::new(node), self, settle) {
                     Some(task) => Next::Retire(task),
                     None => state.take_next(server).map_or(Next::Nothing, Next::Run),
                 }
@@ -241,22 +243,20 @@ impl AsyncDomain {
     ///
     /// The task must be in this domain's order, and belong to the caller; `server` as above.
     // Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
-    pub(crate) unsafe fn ready(&self, task: NonNull<Task>, server: Option<&Server>) -> Next {
-        let node: NonNull<Node> = task.cast();
+    pub(crate) unsafe fn ready(&self, task: TaskRef<'_>, server: Option<&Server>) -> Next {
+        let node = task.place();
 
         self.queue.with(|state| {
-            let is_first = state.pending.first() == Some(node);
-
-            // SAFETY: The node is in the list, and so valid; by the caller's promise.
-            unsafe {
-                trace::task_ready(task);
-                if is_first {
-                    (*node.as_ptr()).set(flag::READY | flag::RETIRING);
-                    return Next::Retire(task);
-                }
-                (*node.as_ptr()).set(flag::READY);
-                state.take_next(server).map_or(Next::Nothing, Next::Run)
+            trace::task_ready(self, task);
+            if state.pending.first() == Some(node) {
+                node.set(flag::READY | flag::RETIRING);
+                // SAFETY: It is first, has been run, and belongs to the caller, which gives it up for this.
+                return Next::Retire(unsafe { Owned::new(task.as_ptr()) });
             }
+            node.set(flag::READY);
+            // SAFETY: The server is that of this thread. Its stack node is in no list: what it has served is not in
+            // the caller's memory.
+            unsafe { state.take_next(server) }.map_or(Next::Nothing, Next::Run)
         })
     }
 }
@@ -293,16 +293,10 @@ impl State {
     }
 
     /// Says whether the domain's reference on its owner is to be dropped, or is the caller's, since the
-    /// last task leaves that shares it.
-    ///
-    /// # Safety
-    ///
-    /// `node` must be valid and leave the order.
+    /// last task leaves that shares it. The node must be about to leave the order.
     #[inline]
-    // Tested by: mutant domain-holds-no-owner, mutant owner-put-early.
-    unsafe fn release(&mut self, node: *mut Node) -> bool {
-        // SAFETY: By the caller's promise.
-        if !unsafe { (*node).has(flag::SHARED) } {
+    fn release(&mut self, node: NodeRef<'_>) -> bool {
+        if !node.has(flag::SHARED) {
             return false;
         }
         self.shared = self.shared.wrapping_sub(1);
@@ -316,15 +310,13 @@ impl State {
     ///
     /// `node` must be in the order.
     // Tested by: mutant domain-holds-no-owner, mutant owner-put-early.
-    pub(crate) unsafe fn detach(&mut self, node: *mut Node, owner: *mut ffi::module) {
-        // SAFETY: By the caller's promise.
-        unsafe {
-            if (*node).has(flag::SHARED) && !self.release(node) {
-                // It cannot fail: others hold the module.
-                ffi::try_module_get(owner);
-            }
-            self.pending.remove(node);
+    pub(crate) unsafe fn detach(&mut self, node: NodeRef<'_>, owner: *mut ffi::module) {
+        if node.has(flag::SHARED) && !self.release(node) {
+            // SAFETY: Other tasks share the reference on the module; so this cannot fail.
+            unsafe { ffi::try_module_get(owner) };
         }
+        // SAFETY: The node is in the order, and what runs is not queued.
+        unsafe { self.pending.remove(node) };
         self.unfinished -= 1;
     }
 
@@ -336,21 +328,18 @@ impl State {
     /// `node` must be valid, in no list, and stay in place until it has been removed.
     #[inline]
     // Tested by: mutant limit-ignored, mutant frontier-before-unlink.
-    pub(crate) unsafe fn append(&mut self, domain: &AsyncDomain, node: *mut Node) -> Cookie {
+    pub(crate) unsafe fn append(&mut self, domain: &AsyncDomain, node: NodeRef<'_>) -> Cookie {
         let cookie = Cookie::take();
 
         // It counts what is in memory, or for centuries: these do not overflow.
         self.unfinished = self.unfinished.wrapping_add(1);
         self.submitted = self.submitted.wrapping_add(1);
-        // SAFETY: By the caller's promise. The cookie was taken under the lock, after all others in
-        // the list.
-        unsafe {
-            if (*node).has(flag::SHARED) {
-                self.shared = self.shared.wrapping_add(1);
-            }
-            self.pending.push(node, cookie);
-            trace::task_submit(domain, node);
+        if node.has(flag::SHARED) {
+            self.shared = self.shared.wrapping_add(1);
         }
+        // SAFETY: The node is in no list, and stays. The cookie was taken under the lock, after all others in the list.
+        unsafe { self.pending.push(node, cookie) };
+        trace::task_submit(domain, node);
         cookie
     }
 }

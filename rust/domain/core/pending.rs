@@ -14,10 +14,9 @@ use super::cookie::Cookie;
 use crate::ffi;
 use core::{
     cell::Cell,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
 };
 use kernel::sync::atomic::{
     ordering::Relaxed,
@@ -25,11 +24,14 @@ use kernel::sync::atomic::{
 };
 
 /// The place of one task in its domain's order.
+///
+/// Everything in it may change while there are references to it: the neighbours and the flags under the
+/// domain's lock, the rest while the node is in no list.
 #[repr(C)]
 pub(crate) struct Node {
-    prev: *mut Node,
-    next: *mut Node,
-    cookie: Cookie,
+    prev: Cell<Link>,
+    next: Cell<Link>,
+    cookie: Cell<Cookie>,
     /// Touched under the domain's lock, or by who runs the task if nobody else changes what is asked for.
     flags: Cell<u16>,
     /// The task is asked to stop. Read by the task itself, without a lock.
@@ -37,7 +39,7 @@ pub(crate) struct Node {
     /// The same, touched under the lock: few tasks pay for setting `stop` back.
     stopped: Cell<bool>,
     /// When the node was appended: the lower half of `jiffies`.
-    since: u32,
+    since: Cell<u32>,
 }
 
 /// What a domain has to know of a node. Changed under the domain's lock only.
@@ -66,23 +68,23 @@ impl Node {
     /// Makes a node that is in no list.
     pub(crate) const fn new(flags: u16) -> Self {
         Self {
-            prev: ptr::null_mut(),
-            next: ptr::null_mut(),
-            cookie: Cookie::IDLE,
+            prev: Cell::new(Link::NONE),
+            next: Cell::new(Link::NONE),
+            cookie: Cell::new(Cookie::IDLE),
             flags: Cell::new(flags),
             stop: Atomic::new(false),
             stopped: Cell::new(false),
-            since: 0,
+            since: Cell::new(0),
         }
     }
 
-    /// The cookie that the node got when it was appended.
+    /// The cookie that the node got when it was appended; it does not change while the node is in a list.
     #[inline]
     pub(crate) fn cookie(&self) -> Cookie {
-        self.cookie
+        self.cookie.get()
     }
 
-    /// The cookie of a node whose neighbours may be changing.
+    /// The cookie of a node.
     ///
     /// # Safety
     ///
@@ -90,8 +92,8 @@ impl Node {
     #[inline]
     // Tested by: kunit what_runs_is_asked_to_stop, test kcsan.
     pub(crate) unsafe fn cookie_of(node: *const Self) -> Cookie {
-        // SAFETY: The caller promises that the node is valid. The cookie does not change.
-        unsafe { (&raw const (*node).cookie).read() }
+        // SAFETY: The caller promises that the node is valid.
+        unsafe { (*node).cookie() }
     }
 
     /// Whether any of these flags is set.
@@ -120,7 +122,7 @@ impl Node {
 
     /// When the node was appended, as [`ffi::ticks`] has it.
     pub(crate) fn since(&self) -> u32 {
-        self.since
+        self.since.get()
     }
 
     /// Asks the task to stop: its owner does not want its result any more. The lock must be held.
@@ -137,15 +139,73 @@ impl Node {
     }
 
     /// Whether the task has been asked to stop.
-    ///
+    #[inline]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
+/// A link of a list.
+///
+/// # Invariants
+///
+/// It is null, or points to a node that is valid as long as the link is in the list.
+#[derive(Clone, Copy)]
+struct Link(Option<NonNull<Node>>);
+
+impl Link {
+    const NONE: Self = Self(None);
+
+    /// The node that a link of a list points to, while the list is borrowed.
+    #[inline]
+    fn get<'a>(self) -> Option<NodeRef<'a>> {
+        // INVARIANT: By that of the link, since nothing leaves the list meanwhile.
+        self.0.map(|node| NodeRef(node, PhantomData))
+    }
+}
+
+/// A node that stays for `'a`, as long as the list is borrowed that it is in, or its owner has it.
+///
+/// Unlike a reference, it leads to what the node is in.
+///
+/// # Invariants
+///
+/// The node is valid for `'a`, and what its flags say that it is the first field of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodeRef<'a>(NonNull<Node>, PhantomData<&'a Node>);
+
+impl NodeRef<'_> {
     /// # Safety
     ///
-    /// `node` must be valid. Its neighbours may be changing.
+    /// For as long as this is used, `node` must be valid, and what its flags say that it is the first field of.
     #[inline]
-    // Tested by: kunit what_runs_is_asked_to_stop, test kcsan.
-    pub(crate) unsafe fn is_stopped(node: *const Self) -> bool {
-        // SAFETY: By the caller's promise.
-        unsafe { (*node).stop.load(Relaxed) }
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
+    pub(crate) unsafe fn new(node: *mut Node) -> Self {
+        // SAFETY: The node is valid, and so not null.
+        // INVARIANT: The caller promises it.
+        Self(unsafe { NonNull::new_unchecked(node) }, PhantomData)
+    }
+
+    /// The address of the node, and of what it is the first field of.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> NonNull<Node> {
+        self.0
+    }
+
+    #[inline]
+    fn link(self) -> Link {
+        Link(Some(self.0))
+    }
+}
+
+impl Deref for NodeRef<'_> {
+    type Target = Node;
+
+    #[inline(always)]
+    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
+    fn deref(&self) -> &Node {
+        // SAFETY: By the type invariant. What changes in a node is in cells.
+        unsafe { self.0.as_ref() }
     }
 }
 
@@ -158,9 +218,9 @@ impl Node {
 /// - `first` and `last` are null if and only if the list is empty.
 /// - `queued` nodes have [`flag::QUEUED`] set, and `first_queued` is the first of them, or null.
 pub(crate) struct Pending {
-    first: *mut Node,
-    last: *mut Node,
-    first_queued: *mut Node,
+    first: Link,
+    last: Link,
+    first_queued: Link,
     queued: usize,
 }
 
@@ -173,91 +233,73 @@ impl Pending {
     pub(crate) const fn new() -> Self {
         // INVARIANT: The list is empty.
         Self {
-            first: ptr::null_mut(),
-            last: ptr::null_mut(),
-            first_queued: ptr::null_mut(),
+            first: Link::NONE,
+            last: Link::NONE,
+            first_queued: Link::NONE,
             queued: 0,
         }
     }
 
     /// The node with the lowest cookie.
     #[inline]
-    pub(crate) fn first(&self) -> Option<NonNull<Node>> {
-        NonNull::new(self.first)
+    pub(crate) fn first(&self) -> Option<NodeRef<'_>> {
+        self.first.get()
     }
 
     /// The lowest cookie in the list.
     #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(crate) fn lowest(&self) -> Option<Cookie> {
-        // SAFETY: By the type invariant `first` is null or a valid node.
-        unsafe { self.first.as_ref() }.map(Node::cookie)
+        self.first().map(|node| node.cookie())
+    }
+
+    /// All nodes, the one with the lowest cookie first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NodeRef<'_>> {
+        core::iter::successors(self.first(), |node| node.next.get().get())
     }
 
     /// The node with the highest cookie.
-    #[inline]
-    pub(crate) fn last(&self) -> Option<NonNull<Node>> {
-        NonNull::new(self.last)
-    }
-
-    /// The node after one.
-    ///
-    /// # Safety
-    ///
-    /// `node` must be in this list.
-    #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
-    pub(crate) unsafe fn after(&self, node: NonNull<Node>) -> Option<NonNull<Node>> {
-        // SAFETY: By the type invariant all nodes in the list are valid.
-        NonNull::new(unsafe { (*node.as_ptr()).next })
+    pub(crate) fn last(&self) -> Option<NodeRef<'_>> {
+        self.last.get()
     }
 
     /// The node before one.
     ///
     /// # Safety
     ///
-    /// As above.
-    #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
-    pub(crate) unsafe fn before(&self, node: NonNull<Node>) -> Option<NonNull<Node>> {
-        // SAFETY: As above.
-        NonNull::new(unsafe { (*node.as_ptr()).prev })
+    /// `node` must be in this list.
+    pub(crate) unsafe fn before(&self, node: NodeRef<'_>) -> Option<NodeRef<'_>> {
+        node.prev.get().get()
     }
 
     /// Appends a node, with a cookie that is higher than all in the list.
     ///
     /// # Safety
     ///
-    /// `node` must be valid, in no list, and stay in place until it has been removed.
+    /// `node` must be in no list, and stay in place until it has been removed.
     #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
-    pub(crate) unsafe fn push(&mut self, node: *mut Node, cookie: Cookie) {
-        // SAFETY: `node` is valid by the caller's promise, `last` by the type invariant.
+    pub(crate) unsafe fn push(&mut self, node: NodeRef<'_>, cookie: Cookie) {
+        node.prev.set(self.last);
+        node.next.set(Link::NONE);
+        node.cookie.set(cookie);
+        node.set_stop(false);
+        node.since.set(ffi::ticks());
         // INVARIANT: The caller promises that the node stays, and that its cookie is the highest.
-        unsafe {
-            (*node).prev = self.last;
-            (*node).next = ptr::null_mut();
-            (*node).cookie = cookie;
-            (*node).set_stop(false);
-            (*node).since = ffi::ticks();
-            if self.last.is_null() {
-                self.first = node;
-            } else {
-                debug_assert!((*self.last).cookie < cookie);
-                (*self.last).next = node;
+        match self.last.get() {
+            Some(last) => {
+                debug_assert!(last.cookie() < cookie);
+                last.next.set(node.link());
             }
+            None => self.first = node.link(),
         }
-        self.last = node;
+        self.last = node.link();
     }
 
     /// Queues the node that was appended last.
     #[inline]
-    // Tested by: mutant queue-ends-at-gap.
     pub(crate) fn queue_last(&mut self) {
-        // SAFETY: By the type invariant `last` is null or a valid node.
-        if let Some(last) = unsafe { self.last.as_ref() } {
+        if let Some(last) = self.last.get() {
             last.set(flag::QUEUED);
-            if self.first_queued.is_null() {
+            if self.first_queued.0.is_none() {
                 self.first_queued = self.last;
             }
             self.queued += 1;
@@ -272,8 +314,8 @@ impl Pending {
 
     /// The first queued node.
     #[inline]
-    pub(crate) fn first_queued(&self) -> Option<NonNull<Node>> {
-        NonNull::new(self.first_queued)
+    pub(crate) fn first_queued(&self) -> Option<NodeRef<'_>> {
+        self.first_queued.get()
     }
 
     /// Dequeues a node; it stays in the list.
@@ -282,21 +324,17 @@ impl Pending {
     ///
     /// `node` must be in this list, and queued.
     #[inline]
-    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
-    pub(crate) unsafe fn dequeue(&mut self, node: NonNull<Node>) {
-        // SAFETY: Nodes in the list are valid.
-        // INVARIANT: All queued nodes come after the first one of them.
-        unsafe {
-            (*node.as_ptr()).exchange(flag::QUEUED, 0);
-            self.queued -= 1;
-            if self.first_queued == node.as_ptr() {
-                let mut next = (*node.as_ptr()).next;
+    pub(crate) unsafe fn dequeue(&mut self, node: NodeRef<'_>) {
+        node.exchange(flag::QUEUED, 0);
+        self.queued -= 1;
+        if self.first_queued.get() == Some(node) {
+            let mut next = node.next.get();
 
-                while !next.is_null() && !(*next).has(flag::QUEUED) {
-                    next = (*next).next;
-                }
-                self.first_queued = next;
+            while let Some(node) = next.get().filter(|node| !node.has(flag::QUEUED)) {
+                next = node.next.get();
             }
+            // INVARIANT: All queued nodes come after the first one of them.
+            self.first_queued = next;
         }
     }
 
@@ -306,80 +344,64 @@ impl Pending {
     ///
     /// `node` must be in this list, and not queued.
     #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
-    pub(crate) unsafe fn remove(&mut self, node: *mut Node) -> bool {
-        // SAFETY: The node is in the list, and so it and its neighbours are valid by the type
-        // invariant.
-        // INVARIANT: Leaving out a node does not change the order of the others.
-        unsafe {
-            let Node { prev, next, .. } = *node;
+    pub(crate) unsafe fn remove(&mut self, node: NodeRef<'_>) -> bool {
+        let (prev, next) = (node.prev.get(), node.next.get());
 
-            if next.is_null() {
-                self.last = prev;
-            } else {
-                (*next).prev = prev;
-            }
-            if prev.is_null() {
-                self.first = next;
-            } else {
-                (*prev).next = next;
-            }
-            prev.is_null()
-        }
+        // INVARIANT: Leaving out a node does not change the order of the others.
+        self.connect(prev, next, next, prev);
+        prev.0.is_none()
     }
 
-    /// Puts another node, that of a [`StackNode`](super::task::StackNode), in the place of a task's node,
+    /// Puts another node, that of a [`StackNode`](super::header::StackNode), in the place of a task's node,
     /// which is then as if it were new. The other one gets the cookie, and of the flags
     /// [`flag::DEQUEUED`] and [`flag::SHARED`].
     ///
     /// # Safety
     ///
-    /// `old` must be in this list, and not queued, `new` that of a valid stack node, in no list, and stay
-    /// where it is until it has been removed.
+    /// `old` must be in this list, and not queued, `new` in no list, and stay where it is until it has been
+    /// removed.
     #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
-    pub(crate) unsafe fn replace(&mut self, old: *mut Node, new: *mut Node) {
-        // SAFETY: Both are valid, as are the neighbours of the one in the list.
-        // INVARIANT: The new node takes the place and the cookie of the old one.
-        unsafe {
-            let Node {
-                prev, next, cookie, ..
-            } = *old;
+    pub(crate) unsafe fn replace(&mut self, old: NodeRef<'_>, new: NodeRef<'_>) {
+        let (prev, next) = (old.prev.get(), old.next.get());
+        let flags = old.flags.get() & (flag::DEQUEUED | flag::SHARED);
 
-            (*new).prev = prev;
-            (*new).next = next;
-            (*new).cookie = cookie;
-            (*new).since = (*old).since;
-            let flags = (*old).flags.get() & (flag::DEQUEUED | flag::SHARED);
-            (*new).flags.set(flags | flag::STACK);
-            (*new).set_stop((*old).stopped.get());
-            (*old).flags.set(flag::TASK);
-            if next.is_null() {
-                self.last = new;
-            } else {
-                (*next).prev = new;
-            }
-            if prev.is_null() {
-                self.first = new;
-            } else {
-                (*prev).next = new;
-            }
+        new.prev.set(prev);
+        new.next.set(next);
+        new.cookie.set(old.cookie());
+        new.since.set(old.since());
+        new.flags.set(flags | flag::STACK);
+        new.set_stop(old.stopped.get());
+        old.flags.set(flag::TASK);
+        // INVARIANT: The new node takes the place and the cookie of the old one.
+        self.connect(prev, next, new.link(), new.link());
+    }
+
+    /// Makes `after` what comes after `prev`, and `before` what comes before `next`.
+    #[inline]
+    fn connect(&mut self, prev: Link, next: Link, after: Link, before: Link) {
+        match next.get() {
+            Some(next) => next.prev.set(before),
+            None => self.last = before,
+        }
+        match prev.get() {
+            Some(prev) => prev.next.set(after),
+            None => self.first = after,
         }
     }
 }
 
 /// A chain of nodes that are in no list yet, in the order in which they are to be appended.
 pub(crate) struct Chain {
-    first: *mut Node,
-    last: *mut Node,
+    first: Link,
+    last: Link,
     len: usize,
 }
 
 impl Chain {
     pub(crate) const fn new() -> Self {
         Self {
-            first: ptr::null_mut(),
-            last: ptr::null_mut(),
+            first: Link::NONE,
+            last: Link::NONE,
             len: 0,
         }
     }
@@ -395,40 +417,33 @@ impl Chain {
     /// `node` must be valid and in no list, and stay so until it is popped.
     // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     pub(crate) unsafe fn push(&mut self, node: *mut Node) {
-        // SAFETY: The node is valid by the caller's promise, and so are those pushed before.
-        unsafe {
-            (*node).next = ptr::null_mut();
-            if self.last.is_null() {
-                self.first = node;
-            } else {
-                (*self.last).next = node;
-            }
+        // SAFETY: The caller promises that the node is valid until it is popped.
+        let node = unsafe { NodeRef::new(node) };
+
+        node.next.set(Link::NONE);
+        match self.last.get() {
+            Some(last) => last.next.set(node.link()),
+            None => self.first = node.link(),
         }
-        self.last = node;
+        self.last = node.link();
         self.len += 1;
     }
 
     /// All nodes, in their order.
-    // Tested by: kunit all_are_run_in_the_order_of_the_vector.
     pub(crate) fn iter(&self) -> impl Iterator<Item = NonNull<Node>> + '_ {
-        core::iter::successors(NonNull::new(self.first), |node| {
-            // SAFETY: Nodes in the chain are valid, by the promise of who pushed them.
-            NonNull::new(unsafe { (*node.as_ptr()).next })
-        })
+        core::iter::successors(self.first.get(), |node| node.next.get().get()).map(NodeRef::as_ptr)
     }
 
     /// Takes the first node.
-    // Tested by: kunit all_are_run_in_the_order_of_the_vector.
     pub(crate) fn pop(&mut self) -> Option<NonNull<Node>> {
-        let node = NonNull::new(self.first)?;
+        let node = self.first.get()?;
 
-        // SAFETY: Nodes in the chain are valid, by the promise of who pushed them.
-        self.first = unsafe { (*node.as_ptr()).next };
-        if self.first.is_null() {
-            self.last = ptr::null_mut();
+        self.first = node.next.get();
+        if self.first.0.is_none() {
+            self.last = Link::NONE;
         }
         self.len -= 1;
-        Some(node)
+        Some(node.as_ptr())
     }
 }
 
@@ -438,6 +453,14 @@ mod tests {
     use super::*;
     use crate::kunit::shuffled;
     use kernel::prelude::*;
+
+    /// # Safety
+    ///
+    /// The node must stay where it is while this is used.
+    unsafe fn at<'a>(node: &mut Node) -> NodeRef<'a> {
+        // SAFETY: By the caller's promise; the flags are not looked at.
+        unsafe { NodeRef::new(node) }
+    }
 
     #[test]
     fn lowest_is_the_lowest_in_any_order_of_removal() -> Result {
@@ -454,14 +477,14 @@ mod tests {
             let cookie = Cookie::take();
             left.push(Some(cookie), GFP_KERNEL)?;
             // SAFETY: The nodes stay where they are until the end of the test.
-            unsafe { list.push(node, cookie) };
+            unsafe { list.push(at(node), cookie) };
             assert_eq!(node.cookie(), cookie);
         }
         for i in shuffled(N)? {
             let lowest = left.iter().flatten().min().copied();
             assert_eq!(list.lowest(), lowest);
             // SAFETY: Each node is in the list until it is removed, once.
-            let was_first = unsafe { list.remove(&mut nodes[i]) };
+            let was_first = unsafe { list.remove(at(&mut nodes[i])) };
             assert_eq!(was_first, left[i] == lowest);
             left[i] = None;
         }
@@ -477,7 +500,7 @@ mod tests {
 
         for (i, node) in nodes.iter_mut().enumerate() {
             // SAFETY: The nodes stay where they are until they are removed.
-            unsafe { list.push(node, Cookie::take()) };
+            unsafe { list.push(at(node), Cookie::take()) };
             if i == 1 {
                 node.set(flag::SHARED);
                 node.stop();
@@ -488,17 +511,16 @@ mod tests {
             let cookie = nodes[i].cookie();
 
             // SAFETY: The one is in the list, and not in line; the other is in none, and stays where it is.
-            unsafe { list.replace(&mut nodes[i], &mut places[i]) };
+            unsafe { list.replace(at(&mut nodes[i]), at(&mut places[i])) };
             assert_eq!(places[i].cookie(), cookie);
-            // SAFETY: The place is valid.
-            assert_eq!(unsafe { Node::is_stopped(&places[i]) }, i == 1);
+            assert_eq!(places[i].is_stopped(), i == 1);
             assert_eq!(places[i].has(flag::SHARED), i == 1);
             assert!(nodes[i].has(flag::TASK) && !nodes[i].has(flag::SHARED));
         }
         for place in places.iter_mut() {
             assert_eq!(list.lowest(), Some(place.cookie()));
             // SAFETY: It is in the list.
-            assert!(unsafe { list.remove(place) });
+            assert!(unsafe { list.remove(at(place)) });
         }
         assert_eq!(list.lowest(), None);
         Ok(())
@@ -515,7 +537,7 @@ mod tests {
         }
         for (i, node) in nodes.iter_mut().enumerate() {
             // SAFETY: The nodes stay where they are until the end of the test.
-            unsafe { list.push(node, Cookie::take()) };
+            unsafe { list.push(at(node), Cookie::take()) };
             // Every third is something else, such as a token.
             if i % 3 != 0 {
                 list.queue_last();
@@ -526,20 +548,21 @@ mod tests {
             if i % 3 == 1 {
                 // SAFETY: The node is in the list, and queued, and leaves both once.
                 unsafe {
-                    list.dequeue(NonNull::from(&mut nodes[i]));
-                    list.remove(&mut nodes[i]);
+                    list.dequeue(at(&mut nodes[i]));
+                    list.remove(at(&mut nodes[i]));
                 }
             }
         }
         assert_eq!(list.queued(), N / 3);
         // The others come one after the other.
         for i in (2..N).step_by(3) {
-            let node = NonNull::from(&mut nodes[i]);
-            assert_eq!(list.first_queued(), Some(node));
-            // SAFETY: As above.
+            // SAFETY: The node stays where it is.
+            let node = unsafe { at(&mut nodes[i]) };
+            assert!(list.first_queued() == Some(node));
+            // SAFETY: It is in the list, and queued.
             unsafe { list.dequeue(node) };
         }
-        assert_eq!((list.first_queued(), list.queued()), (None, 0));
+        assert!(list.first_queued().is_none() && list.queued() == 0);
         Ok(())
     }
 }

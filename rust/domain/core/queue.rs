@@ -12,8 +12,15 @@ use super::{
         NO_DISPATCHER, //
     },
     header::{
+        Owned,
         StackNode,
-        Task, //
+        Task,
+        TaskRef,
+        ToRun, //
+    },
+    pending::{
+        flag,
+        NodeRef, //
     },
     scope_data::ScopeData, //
 };
@@ -75,7 +82,7 @@ impl State {
     // Tested by: mutant wake-during-poll-lost, model spawn-woken.
     pub(crate) unsafe fn enqueue(&mut self, domain: &AsyncDomain, task: NonNull<Task>, nid: c_int) {
         // SAFETY: The task is the caller's until the lock is given back.
-        unsafe { Task::set_nid(task, nid) };
+        unsafe { task.as_ref() }.set_nid(nid);
         self.pending.queue_last();
         if self.dispatcher == NO_DISPATCHER {
             self.call_dispatcher(domain);
@@ -84,9 +91,13 @@ impl State {
 
     /// The first queued task.
     #[inline]
-    pub(crate) fn first_queued(&self) -> Option<NonNull<Task>> {
-        // By the safety requirements of `enqueue`: what is queued is a task, of which the node is the first field.
-        self.pending.first_queued().map(NonNull::cast)
+    // Tested by: model dispatcher-queue, model domain-cancel.
+    pub(crate) fn first_queued(&self) -> Option<TaskRef<'_>> {
+        let first = self.pending.first_queued()?.as_ptr();
+
+        // SAFETY: By the safety requirements of `enqueue`: what is queued is a task, of which the node is the first
+        // field, and valid while it is queued.
+        Some(unsafe { TaskRef::new(first.cast()) })
     }
 
     /// Puts a dispatcher on the workqueue, if there are queued tasks; the domain must have none there.
@@ -95,8 +106,7 @@ impl State {
         let Some(first) = self.first_queued() else {
             return;
         };
-        // SAFETY: A queued task is valid while the lock is held.
-        let nid = unsafe { Task::nid(first) };
+        let nid = first.nid();
 
         match Dispatcher::get_or_wait(domain, nid) {
             Some(dispatcher) => {
@@ -107,29 +117,49 @@ impl State {
         }
     }
 
-    /// A worker takes the first queued task. If the task's memory is the caller's, then its place in the
-    /// order moves to the server's stack.
+    /// A worker takes the first queued task, unless that is for another node. If the task's memory is the
+    /// caller's, then its place in the order moves to the server's stack.
     ///
     /// # Safety
     ///
-    /// The task must be queued, and `server` be one of this thread, whose stack node is in no list. It must
-    /// stay until the task has finished.
+    /// `server` must be one of this thread, whose stack node is in no list. It must stay until the task has finished.
     #[inline]
     // Tested by: model future-dropped, model future-polled.
-    pub(crate) unsafe fn begin(&mut self, task: NonNull<Task>, server: &Server) -> NonNull<Task> {
-        // SAFETY: A queued task is valid, and its node in the list; the stack node stays by the caller's
-        // promise.
-        unsafe {
-            self.pending.dequeue(task.cast());
-            if (*task.as_ptr()).ops.callers_memory {
-                let stack_node = server.stack_node();
+    pub(crate) unsafe fn begin(&mut self, server: &Server) -> Option<Owned<ToRun>> {
+        let first = self
+            .first_queued()
+            .filter(|task| server.is_on(task.nid()))?
+            .as_ptr();
+        // SAFETY: It is queued.
+        let task = unsafe { self.take(first) };
 
-                (*stack_node).ops.set(Some((*task.as_ptr()).ops));
+        if task.ops.callers_memory {
+            let stack_node = server.stack_node();
+
+            // SAFETY: The task is in the list. The stack node is in none, and stays.
+            unsafe {
+                (*stack_node).ops.set(Some(task.ops));
                 self.pending
-                    .replace(task.as_ptr().cast(), stack_node.cast());
+                    .replace(task.task().place(), NodeRef::new(stack_node.cast()));
             }
         }
-        task
+        Some(task)
+    }
+
+    /// Takes a queued task.
+    ///
+    /// # Safety
+    ///
+    /// The task must be queued here.
+    #[inline]
+    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
+    unsafe fn take(&mut self, task: NonNull<Task>) -> Owned<ToRun> {
+        // SAFETY: A queued task is valid, and its node in the list. It was prepared, is not queued any more, and so
+        // nobody else takes it.
+        unsafe {
+            self.pending.dequeue(NodeRef::new(task.as_ptr().cast()));
+            Owned::new(task)
+        }
     }
 
     /// A worker that has finished a task takes the next one, unless that is the last, or for another node,
@@ -140,41 +170,41 @@ impl State {
     /// As [`Self::begin`], for `server`; without one nothing is taken.
     #[inline(always)]
     // Tested by: mutant begun-with-last, mutant finish-takes-last.
-    pub(crate) unsafe fn take_next(&mut self, server: Option<&Server>) -> Option<NonNull<Task>> {
+    pub(crate) unsafe fn take_next(&mut self, server: Option<&Server>) -> Option<Owned<ToRun>> {
         let server = server?;
-
-        if self.pending.queued() < 2 {
-            return None;
-        }
-        let task = self.first_queued()?;
         let left = server.left.get();
 
-        // SAFETY: A queued task is valid while the lock is held.
-        if left == 0 || !server.is_on(unsafe { Task::nid(task) }) {
+        if self.pending.queued() < 2 || left == 0 {
             return None;
         }
+        // SAFETY: The server is one of this thread, and its stack node in no list.
+        let task = unsafe { self.begin(server) }?;
         server.left.set(left - 1);
-        // SAFETY: It is queued; by the caller's promise.
-        Some(unsafe { self.begin(task, server) })
+        Some(task)
     }
 
-    /// Dequeues a task that has not begun, on behalf of a thread that cancels or runs it; `false` if it is
+    /// Dequeues a task that has not begun, on behalf of a thread that cancels or runs it; `None` if it is
     /// left to a worker, which has begun with the dispatcher.
     ///
     /// # Safety
     ///
     /// The task must be queued in the order of `domain`, whose state this is.
     // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
-    pub(crate) unsafe fn dequeue(&mut self, domain: &AsyncDomain, task: NonNull<Task>) -> bool {
+    pub(crate) unsafe fn dequeue(
+        &mut self,
+        domain: &AsyncDomain,
+        task: NonNull<Task>,
+    ) -> Option<Owned<ToRun>> {
         if self.pending.queued() == 1 {
             if !Dispatcher::dismiss(self.dispatcher, domain) {
-                return false;
+                return None;
             }
             self.dispatcher = NO_DISPATCHER;
         }
-        // SAFETY: By the caller's promise.
-        unsafe { self.pending.dequeue(task.cast()) };
-        true
+        // SAFETY: The caller promises that the task is queued.
+        let task = unsafe { self.take(task) };
+        task.node.set(flag::DEQUEUED);
+        Some(task)
     }
 }
 

@@ -11,10 +11,7 @@
 //! is not unused, although it may have no task: its frontier is [`Cookie::IDLE`], not
 //! [`Cookie::UNUSED`], and whoever wants it gone waits for the latter.
 
-use super::domain::{
-    AsyncDomain,
-    RegistryList, //
-};
+use super::domain::AsyncDomain;
 use crate::ffi::{
     self,
     irq_lock::{
@@ -23,116 +20,152 @@ use crate::ffi::{
     }, //
 };
 use core::{
-    cell::UnsafeCell,
+    cell::Cell,
+    iter,
+    ops::Deref,
     ptr, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
-        LockClassKey, //
-    }, //
+    sync::LockClassKey, //
 };
 
-/// The first domain in the list.
-struct First(UnsafeCell<*const AsyncDomain>);
+/// All domains, a list, and what is known of modules.
+///
+/// # Invariants
+///
+/// The domains in the list are valid: they are taken out before they are gone.
+pub(crate) struct Registry {
+    first: Cell<*const AsyncDomain>,
+    /// The number of the domain that was entered last.
+    last_number: Cell<u64>,
+    /// See [`coming`](super::coming).
+    pub(super) coming: KVec<*mut ffi::module>,
+}
 
-// SAFETY: It is only touched under the registry's lock.
+// SAFETY: The domains in the list may be used by any thread. Modules are compared only.
 // Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
-unsafe impl Sync for First {}
+unsafe impl Send for Registry {}
 
-static FIRST: First = First(UnsafeCell::new(ptr::null()));
-
-/// The number of the domain that was entered last.
-static LAST_NUMBER: Atomic<u64> = Atomic::new(0);
-
-static LOCK: StaticIrqLock<()> = static_irq_lock!(spin async_domain_registry_lock, ());
+static REGISTRY: StaticIrqLock<Registry> = static_irq_lock!(
+    spin async_domain_registry_lock,
+    Registry {
+        first: Cell::new(ptr::null()),
+        last_number: Cell::new(0),
+        coming: KVec::new(),
+    }
+);
 
 /// Runs `f` with the registry's lock held and interrupts off.
-pub(crate) fn locked<R>(f: impl FnOnce() -> R) -> R {
-    LOCK.with(|_| f())
+pub(crate) fn locked<R>(f: impl FnOnce(&mut Registry) -> R) -> R {
+    REGISTRY.with(|mut registry| f(&mut registry))
 }
 
-/// All domains.
-///
-/// # Safety
-///
-/// The registry's lock must be held as long as the iterator is used, and the domains not be used
-/// longer unless they are pinned.
-// Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
-pub(crate) unsafe fn domains() -> impl Iterator<Item = &'static AsyncDomain> {
-    // SAFETY: The lock is held, and domains in the list are valid.
-    core::iter::successors(unsafe { (*FIRST.0.get()).as_ref() }, |domain| unsafe {
-        (*domain.registry().list.get()).next.as_ref()
-    })
-}
+impl Registry {
+    /// All domains; the one that is handed out may be taken out.
+    // Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = &AsyncDomain> {
+        // SAFETY: By the type invariant, and since the lock is held while `self` is borrowed.
+        let at = |domain: *const AsyncDomain| unsafe { domain.as_ref() };
 
-/// Enters a new domain into the registry.
-///
-/// # Safety
-///
-/// The registry's lock must be held, and the domain be pinned, and not have been entered.
-// Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
-pub(crate) unsafe fn enter(domain: &AsyncDomain) {
-    // SAFETY: The lock is held. Domains in the list are valid: they are taken out before they are
-    // gone.
-    unsafe {
-        let first = *FIRST.0.get();
+        iter::successors(at(self.first.get()), move |domain: &&AsyncDomain| {
+            at(domain.registry.next.get())
+        })
+    }
 
-        *domain.registry().list.get() = RegistryList {
-            linked: true,
-            prev: ptr::null(),
-            next: first,
-            number: LAST_NUMBER.fetch_add(1, Relaxed) + 1,
-        };
-        if let Some(first) = first.as_ref() {
-            (*first.registry().list.get()).prev = domain;
+    /// Enters a new domain.
+    ///
+    /// # Safety
+    ///
+    /// The domain must be pinned, and not have been entered. It must be [unlinked](Self::unlink) before it is gone.
+    pub(crate) unsafe fn enter(&self, domain: &AsyncDomain) {
+        let (links, number) = (&domain.registry, self.last_number.get() + 1);
+
+        self.last_number.set(number);
+        links.linked.set(true);
+        links.prev.set(ptr::null());
+        links.next.set(self.first.get());
+        links.number.set(number);
+        if let Some(first) = self.domains().next() {
+            first.registry.prev.set(domain);
         }
-        *FIRST.0.get() = domain;
+        // INVARIANT: The caller promises that it stays valid.
+        self.first.set(domain);
+    }
+
+    /// Takes a domain out of the list, if it is there.
+    // Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
+    pub(crate) fn unlink(&self, domain: &AsyncDomain) {
+        let links = &domain.registry;
+
+        if !links.linked.replace(false) {
+            return;
+        }
+        let (prev, next) = (links.prev.get(), links.next.get());
+        // SAFETY: The domain was in the list, and so its neighbours are valid or null.
+        let (before, after) = unsafe { (prev.as_ref(), next.as_ref()) };
+        match before {
+            Some(before) => before.registry.next.set(next),
+            None => self.first.set(next),
+        }
+        if let Some(after) = after {
+            after.registry.prev.set(prev);
+        }
+    }
+
+    /// Pins the first domain after another one, or of all, that is not exclusive.
+    pub(crate) fn pin_after(&self, domain: Option<&AsyncDomain>) -> Option<Pinned> {
+        let mut domains = self.domains();
+
+        if let Some(domain) = domain {
+            domains.find(|other| ptr::eq(*other, domain));
+        }
+        domains.find(|domain| !domain.exclusive).map(Pinned::new)
+    }
+}
+
+/// A domain that is not dropped before it is [unpinned](Self::unpin).
+///
+/// # Invariants
+///
+/// The domain is valid, and has a pin for this.
+pub(crate) struct Pinned(*const AsyncDomain);
+
+impl Pinned {
+    /// Pins a domain. The registry's lock must be held.
+    pub(crate) fn new(domain: &AsyncDomain) -> Self {
+        domain.pin();
+        // INVARIANT: It was pinned just now; whoever drops it waits for that, or comes after it to the lock.
+        Self(domain)
+    }
+
+    /// Gives the pin up.
+    pub(crate) fn unpin(self, _: &Registry) {
+        AsyncDomain::unpin(&self);
+    }
+}
+
+impl Deref for Pinned {
+    type Target = AsyncDomain;
+
+    // Tested by: mutant pins-not-counted, kunit a_visited_domain_is_not_dropped.
+    fn deref(&self) -> &AsyncDomain {
+        // SAFETY: By the type invariant.
+        unsafe { &*self.0 }
     }
 }
 
 /// Calls `f`, with the registry's lock held, with the registered domain that has the lowest number from
 /// this one on, and with its number. `None` if there is no such domain.
-// Tested by: kunit domains_are_found_by_number_while_they_are_there, test debugfs.
 pub(crate) fn with_next<R>(from: u64, f: impl FnOnce(u64, &AsyncDomain) -> R) -> Option<R> {
-    locked(|| {
-        // SAFETY: The lock is held, under which numbers are given, and while which domains in the list
-        // stay there.
-        unsafe {
-            let number = |domain: &AsyncDomain| (*domain.registry().list.get()).number;
-            let domain = domains().take_while(|d| number(d) >= from).last()?;
+    locked(|registry| {
+        let domain = registry
+            .domains()
+            .take_while(|domain| domain.registry.number.get() >= from)
+            .last()?;
 
-            Some(f(number(domain), domain))
-        }
+        Some(f(domain.registry.number.get(), domain))
     })
-}
-
-/// Takes the domain out of the list, if it is there.
-///
-/// # Safety
-///
-/// The registry's lock must be held.
-// Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
-pub(crate) unsafe fn unlink(domain: &AsyncDomain) {
-    // SAFETY: The lock is held, and the domain's neighbours in the list are valid.
-    unsafe {
-        let list = &mut *domain.registry().list.get();
-
-        if !core::mem::replace(&mut list.linked, false) {
-            return;
-        }
-        match list.prev.as_ref() {
-            Some(prev) => (*prev.registry().list.get()).next = list.next,
-            None => *FIRST.0.get() = list.next,
-        }
-        if let Some(next) = list.next.as_ref() {
-            (*next.registry().list.get()).prev = list.prev;
-        }
-    }
 }
 
 impl AsyncDomain {
@@ -155,7 +188,7 @@ impl AsyncDomain {
             // dropped, and so leaves the registry, before it is gone.
             unsafe {
                 Self::init_raw(slot, name, keys, exclusive, owner);
-                locked(|| enter(&*slot));
+                locked(|registry| registry.enter(&*slot));
             }
             Ok(())
         };

@@ -38,7 +38,8 @@ use super::{
     pending::{
         flag,
         Node, //
-    }, //
+    },
+    registry::Registry, //
 };
 use crate::ffi::{
     self,
@@ -48,7 +49,7 @@ use crate::ffi::{
     },
 };
 use core::{
-    cell::UnsafeCell,
+    cell::Cell,
     mem::{
         self,
         MaybeUninit, //
@@ -90,11 +91,12 @@ pub(crate) struct RunningTask {
     outer: *const RunningTask,
     /// For a task of a scope that is open in another thread, or further out in this one: the scope.
     opener: *const RunningTask,
-    /// Initialised while this is in the list.
-    links: UnsafeCell<MaybeUninit<Links>>,
+    /// Initialised while this is in [`SPILLED`].
+    links: Cell<MaybeUninit<Links>>,
 }
 
 /// The part of a [`RunningTask`] that is used in the list, under its lock.
+#[derive(Clone, Copy)]
 struct Links {
     thread: *mut ffi::task_struct,
     next: *const RunningTask,
@@ -107,7 +109,7 @@ struct Links {
 /// `innermost` is only touched by the thread that `thread` names, and is then valid.
 struct Slot {
     thread: Atomic<*mut ffi::task_struct>,
-    innermost: UnsafeCell<*const RunningTask>,
+    innermost: Cell<*const RunningTask>,
 }
 
 // SAFETY: By the type invariant, `innermost` is only touched by one thread at a time; taking a slot
@@ -118,7 +120,7 @@ unsafe impl Sync for Slot {}
 static TABLE: [Slot; SLOTS] = [const {
     Slot {
         thread: Atomic::new(ptr::null_mut()),
-        innermost: UnsafeCell::new(ptr::null()),
+        innermost: Cell::new(ptr::null()),
     }
 }; SLOTS];
 
@@ -126,28 +128,72 @@ static TABLE: [Slot; SLOTS] = [const {
 ///
 /// # Invariants
 ///
-/// Touched under its lock only; all in the list are valid.
-struct Spill {
-    first: UnsafeCell<*const RunningTask>,
-    len: Atomic<usize>,
+/// All in the list are valid, and their links initialised.
+struct Spilled {
+    first: Cell<*const RunningTask>,
 }
 
-// SAFETY: By the type invariant.
+// SAFETY: What is in the list may be looked at by any thread that has the lock.
 // Tested by: kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
-unsafe impl Sync for Spill {}
+unsafe impl Send for Spilled {}
 
-static SPILL: Spill = Spill {
-    first: UnsafeCell::new(ptr::null()),
-    len: Atomic::new(0),
-};
+/// The lock turns interrupts off: it is taken under domains' locks, and by a thread that dies.
+static SPILLED: StaticRawIrqLock<Spilled> = static_irq_lock!(
+    raw async_domain_spill_lock,
+    Spilled {
+        first: Cell::new(ptr::null()),
+    }
+);
 
-/// Runs `f` with the lock of the list held and interrupts off: it is taken under domains' locks, and by
-/// a thread that dies.
-// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
-fn spill<R>(f: impl FnOnce() -> R) -> R {
-    static LOCK: StaticRawIrqLock<()> = static_irq_lock!(raw async_domain_spill_lock, ());
+/// How many are in the list, or about to be.
+static SPILLS: Atomic<usize> = Atomic::new(0);
 
-    LOCK.with(|_| f())
+impl Spilled {
+    /// All in the list; the one that is handed out may be taken out.
+    // Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
+    fn iter(&self) -> impl Iterator<Item = (&RunningTask, Links)> {
+        let mut next = self.first.get();
+
+        core::iter::from_fn(move || {
+            // SAFETY: By the type invariant. The lock is held while `self` is borrowed.
+            let (run, links) = unsafe {
+                let run = next.as_ref()?;
+                (run, run.links.get().assume_init())
+            };
+            next = links.next;
+            Some((run, links))
+        })
+    }
+
+    /// Puts a thread's innermost task into the list, in front of what it is nested in.
+    fn push(&self, run: &RunningTask, thread: *mut ffi::task_struct) {
+        let next = self.first.replace(run);
+
+        // INVARIANT: It is valid until it is taken out.
+        run.links.set(MaybeUninit::new(Links { thread, next }));
+    }
+
+    /// Takes out of the list for what `f` returns `true`; returns how many there were.
+    fn remove(&self, f: impl Fn(&RunningTask, Links) -> bool) -> usize {
+        let mut before: Option<(&RunningTask, Links)> = None;
+        let mut count = 0;
+
+        for (run, links) in self.iter() {
+            if !f(run, links) {
+                before = Some((run, links));
+                continue;
+            }
+            count += 1;
+            match &mut before {
+                Some((run, before)) => {
+                    before.next = links.next;
+                    run.links.set(MaybeUninit::new(*before));
+                }
+                None => self.first.set(links.next),
+            }
+        }
+        count
+    }
 }
 
 /// The slots in which a thread may be found.
@@ -168,55 +214,32 @@ fn find() -> Option<&'static Slot> {
 }
 
 /// Returns the innermost task of the current thread.
-// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
 fn innermost() -> *const RunningTask {
     if !ffi::in_task() {
         return ptr::null();
     }
     if let Some(slot) = find() {
-        // SAFETY: By the type invariant: the slot is ours.
-        return unsafe { *slot.innermost.get() };
+        return slot.innermost.get();
     }
-    if SPILL.len.load(Relaxed) == 0 {
+    if SPILLS.load(Relaxed) == 0 {
         return ptr::null();
     }
     let thread = ffi::current();
 
-    spill(|| {
-        // SAFETY: The lock is held.
-        let mut run = unsafe { *SPILL.first.get() };
-
-        // SAFETY: The lock is held, under which what is in the list is valid.
-        while let Some(links) = unsafe { run.as_ref().map(|run| &*run.links()) } {
-            if links.thread == thread {
-                break;
-            }
-            run = links.next;
-        }
-        run
+    SPILLED.with(|spilled| {
+        spilled
+            .iter()
+            .find(|(_, links)| links.thread == thread)
+            .map_or(ptr::null(), |(run, _)| ptr::from_ref(run))
     })
 }
 
 /// Takes out of the list for what `f` returns `true`.
-// Tested by: mutant drain-of-own-domain-hangs, kunit a_thread_knows_its_tasks_when_there_are_more_than_slots.
-fn unspill(f: impl Fn(*const RunningTask, &Links) -> bool) {
-    spill(|| {
-        let mut link = SPILL.first.get();
+#[cold]
+fn unspill(f: impl Fn(&RunningTask, Links) -> bool) {
+    let count = SPILLED.with(|spilled| spilled.remove(f));
 
-        // SAFETY: The lock is held. `link` is that to the next one in the list, which is valid.
-        while let Some(run) = unsafe { (*link).as_ref() } {
-            // SAFETY: As above; nobody else has a reference to the links.
-            let links = unsafe { &mut *run.links() };
-
-            if f(run, links) {
-                // SAFETY: As above.
-                unsafe { *link = links.next };
-                SPILL.len.add(usize::MAX, Relaxed);
-            } else {
-                link = &mut links.next;
-            }
-        }
-    });
+    SPILLS.add(0usize.wrapping_sub(count), Relaxed);
 }
 
 /// A thread that runs tasks, one after the other, and is not inside any before the first one.
@@ -349,7 +372,7 @@ impl RunningTask {
             cookie: Cookie::UNUSED,
             outer: innermost(),
             opener: ptr::null(),
-            links: UnsafeCell::new(MaybeUninit::uninit()),
+            links: Cell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -409,7 +432,7 @@ impl RunningTask {
             cookie: unsafe { Node::cookie_of(node) },
             outer,
             opener,
-            links: UnsafeCell::new(MaybeUninit::uninit()),
+            links: Cell::new(MaybeUninit::uninit()),
         }
     }
 
@@ -422,7 +445,7 @@ impl RunningTask {
     // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit
     //   scopes_nest_in_tasks_of_the_same_domain.
     unsafe fn enter_at(&self, slot: Option<&'static Slot>, f: impl FnOnce(&RunningTask)) -> bool {
-        // SAFETY: By the caller's promise.
+        // SAFETY: The slot is that of this thread, which is inside of `outer`.
         unsafe { self.push(slot) };
         f(self);
         // SAFETY: What `f` has entered, it has left.
@@ -436,12 +459,10 @@ impl RunningTask {
     ///
     /// As [`Self::enter_at`]. It must be popped before it is gone.
     #[inline]
-    // Tested by: mutant frontier-before-unlink, mutant queue-ends-at-gap.
     unsafe fn push(&self, slot: Option<&'static Slot>) {
         match slot {
             // INVARIANT: The slot is ours, and this is valid until it is popped.
-            // SAFETY: By the type invariant.
-            Some(slot) => unsafe { *slot.innermost.get() = self },
+            Some(slot) => slot.innermost.set(self),
             None => self.spill(),
         }
     }
@@ -450,43 +471,23 @@ impl RunningTask {
     ///
     /// This must be the innermost of the current thread, and `slot` its slot, if it has one.
     #[inline]
-    // Tested by: kunit all_are_run_in_the_order_of_the_vector.
     unsafe fn pop(&self, slot: Option<&'static Slot>) {
         match slot {
-            // SAFETY: The slot is ours.
-            Some(slot) => unsafe { *slot.innermost.get() = self.outer },
+            Some(slot) => slot.innermost.set(self.outer),
             None => self.unspill(),
         }
     }
 
     /// Puts this into the list, in front of what it is nested in.
     #[cold]
-    // Tested by: mutant drain-of-own-domain-hangs, kunit
-    //   a_thread_knows_its_tasks_when_there_are_more_than_slots.
     fn spill(&self) {
-        let thread = ffi::current();
-
-        SPILL.len.add(1, Relaxed);
-        spill(|| {
-            // SAFETY: The lock is held.
-            unsafe {
-                let next = mem::replace(&mut *SPILL.first.get(), self);
-
-                (*self.links.get()).write(Links { thread, next });
-            }
-        });
+        SPILLS.add(1, Relaxed);
+        SPILLED.with(|spilled| spilled.push(self, ffi::current()));
     }
 
     #[cold]
     fn unspill(&self) {
         unspill(|run, _| ptr::eq(run, self));
-    }
-
-    /// # Safety
-    ///
-    /// This must be in the list, whose lock must be held while the links are used.
-    unsafe fn links(&self) -> *mut Links {
-        self.links.get().cast()
     }
 
     /// Whether the task is in the order of its domain.
@@ -519,6 +520,22 @@ impl RunningTask {
         unsafe { ffi::read_once(&self.domain).as_ref() }
     }
 
+    /// The same, as long as the registry's lock is held.
+    // Tested by: kunit a_visited_domain_is_not_dropped, mutant context-does-not-visit.
+    pub(crate) fn registered_domain<'a>(&self, _: &'a Registry) -> Option<&'a AsyncDomain> {
+        // SAFETY: A domain that is dropped takes the registry's lock, after its tasks have forgotten it. So what is
+        // found here stays until the lock is given back.
+        unsafe { ffi::read_once(&self.domain).as_ref() }
+    }
+
+    /// The place of the task in the order of its domain, unless this is a scope, or the task has dropped the domain.
+    #[inline]
+    // Tested by: kunit a_task_can_drop_its_own_domain, kunit what_runs_is_asked_to_stop.
+    fn place(&self) -> Option<&Node> {
+        // SAFETY: The node is valid until the task has finished, which is inside of this.
+        self.is_attached().then(|| unsafe { &*self.node })
+    }
+
     /// The cookie of the task.
     #[inline]
     pub(crate) fn cookie(&self) -> Cookie {
@@ -527,11 +544,9 @@ impl RunningTask {
 
     /// Whether somebody wants the task to stop.
     #[inline]
-    // Tested by: kunit a_task_can_drop_its_own_domain, kunit what_runs_is_asked_to_stop.
     pub(crate) fn should_stop(&self) -> bool {
-        // SAFETY: The node is valid until the task has finished. A task that has dropped its domain
-        // cannot be stopped.
-        self.is_attached() && unsafe { Node::is_stopped(self.node) }
+        // A task that has dropped its domain cannot be stopped.
+        self.place().is_some_and(Node::is_stopped)
     }
 
     /// Calls `f` for each task and scope that the current thread is inside of, innermost first, until it
@@ -627,8 +642,7 @@ impl ffi::ThreadDies for Death {
             if run.node.is_null() {
                 die(c"a thread died in a scope: the scope's tasks use its stack");
             }
-            // SAFETY: The node of a task that runs is valid.
-            if run.is_attached() && unsafe { (*run.node).has(flag::STACK) } {
+            if run.place().is_some_and(|node| node.has(flag::STACK)) {
                 die(c"a thread died in a task that is on its stack: its domain uses that");
             }
             false
@@ -654,10 +668,9 @@ fn forget_current() {
     }
     if let Some(slot) = find() {
         // INVARIANT: Nothing is left for who takes the slot next.
-        // SAFETY: The slot is ours.
-        unsafe { *slot.innermost.get() = ptr::null() };
+        slot.innermost.set(ptr::null());
         slot.thread.store(ptr::null_mut(), Release);
-    } else if SPILL.len.load(Relaxed) > 0 {
+    } else if SPILLS.load(Relaxed) > 0 {
         unspill(|_, links| links.thread == thread);
     }
 }
@@ -719,8 +732,7 @@ mod tests {
             g.wait();
             if let Some(slot) = slot {
                 slot.thread.store(ffi::current(), Relaxed);
-                // SAFETY: The slot is ours again.
-                unsafe { *slot.innermost.get() = before };
+                slot.innermost.set(before);
             }
             (slot.is_some(), after)
         })?;
@@ -759,11 +771,11 @@ mod tests {
             let nested = d.synchronize(..);
             (inner, nested, d.synchronize(..own))
         })?;
-        assert!(eventually(|| SPILL.len.load(Relaxed) == 1));
+        assert!(eventually(|| SPILLS.load(Relaxed) == 1));
         gate.open();
         assert_eq!(ret.join(), Ok((Err(EDEADLK), Err(EDEADLK), Ok(()))));
         domain.synchronize(..)?;
-        assert_eq!(SPILL.len.load(Relaxed), 0);
+        assert_eq!(SPILLS.load(Relaxed), 0);
         for slot in taken {
             slot.thread.store(ptr::null_mut(), Release);
         }

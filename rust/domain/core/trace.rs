@@ -17,18 +17,18 @@ use super::{
     },
     header::{
         task_of,
-        Task, //
+        Owned,
+        TaskRef,
+        ToRetire,
+        ToRun, //
     },
-    pending::Node, //
+    pending::NodeRef, //
 };
 use crate::{
     ffi,
     trace::is_on, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr;
 use kernel::{
     error::Error,
     prelude::*, //
@@ -41,195 +41,132 @@ fn id(domain: &AsyncDomain) -> *const c_void {
 }
 
 /// What is run for the task at a node; null for a token.
-///
-/// # Safety
-///
-/// `node` must be valid.
-// Tested by: test trace.
-unsafe fn function(node: NonNull<Node>) -> *const c_void {
-    // SAFETY: By the caller's promise; the node says what it is in.
-    unsafe {
-        if let Some(task) = task_of(node) {
-            return (*task.as_ptr()).ops.run as *const c_void;
-        }
-        match spawned_of(node) {
-            Some(spawned) => spawned.as_ref().ops.poll as *const c_void,
-            None => ptr::null(),
-        }
+fn function(node: NodeRef<'_>) -> *const c_void {
+    if let Some(task) = task_of(node) {
+        return task.ops.run as *const c_void;
     }
+    spawned_of(node).map_or(ptr::null(), |spawned| spawned.ops.poll as *const c_void)
 }
 
-/// A node has entered the order.
-///
-/// # Safety
-///
-/// `node` must be in the domain's order, whose lock must be held.
+/// A node has entered the order of a domain, whose lock is held.
 #[inline(always)]
-// Tested by: test trace.
-pub(crate) unsafe fn task_submit(domain: &AsyncDomain, node: *mut Node) {
-    /// # Safety
-    ///
-    /// As above.
+pub(crate) fn task_submit(domain: &AsyncDomain, node: NodeRef<'_>) {
     #[cold]
     #[inline(never)]
     // Tested by: test trace.
-    unsafe fn record(domain: &AsyncDomain, node: *mut Node) {
-        // SAFETY: The node is valid by the caller's promise. The name is a C string in the domain.
-        unsafe {
-            let function = function(NonNull::new_unchecked(node));
-            ffi::trace_task_submit(
-                id(domain),
-                Node::cookie_of(node).as_u64(),
-                function,
-                domain.name(),
-            );
-        }
+    fn record(domain: &AsyncDomain, node: NodeRef<'_>) {
+        let cookie = node.cookie().as_u64();
+
+        // SAFETY: The name is a C string in the domain. The addresses are not followed.
+        unsafe { ffi::trace_task_submit(id(domain), cookie, function(node), domain.name()) }
     }
 
     if is_on!(__tracepoint_task_submit) {
-        // SAFETY: By the caller's promise.
-        unsafe { record(domain, node) }
+        record(domain, node)
     }
 }
 
-/// A task begins.
-///
-/// # Safety
-///
-/// The task must be in the order of its domain, and belong to the caller.
-#[inline(always)]
+/// What is run for a task begins.
+#[cold]
+#[inline(never)]
 // Tested by: test trace.
-pub(crate) unsafe fn task_start(task: NonNull<Task>) {
-    /// # Safety
-    ///
-    /// As above.
-    #[cold]
-    #[inline(never)]
-    // Tested by: test trace.
-    unsafe fn record(task: *mut Task) {
-        // SAFETY: The task is valid, and its domain too, since it is in its order. A place that has moved
-        // elsewhere has left its cookie behind.
-        unsafe {
-            let cookie = Node::cookie_of(&raw const (*task).node);
-            let function = (*task).ops.run as *const c_void;
-            ffi::trace_task_start(id(&*(*task).domain), cookie.as_u64(), function);
-        }
-    }
+fn start(domain: &AsyncDomain, cookie: Cookie, function: *const c_void) {
+    // SAFETY: The addresses are not followed.
+    unsafe { ffi::trace_task_start(id(domain), cookie.as_u64(), function) }
+}
 
+/// A task begins.
+#[inline(always)]
+pub(crate) fn task_start(task: &Owned<ToRun>) {
     if is_on!(__tracepoint_task_start) {
-        // SAFETY: By the caller's promise.
-        unsafe { record(task.as_ptr()) }
+        // A place that has moved elsewhere has left its cookie behind.
+        start(
+            task.domain(),
+            task.node.cookie(),
+            task.ops.run as *const c_void,
+        )
     }
 }
 
 /// A function begins that is run in its submitter's context.
 #[inline(always)]
-// Tested by: test trace.
 pub(crate) fn task_start_here(domain: &AsyncDomain, cookie: Cookie) {
     if is_on!(__tracepoint_task_start) {
-        // SAFETY: It may always be called.
-        unsafe { ffi::trace_task_start(id(domain), cookie.as_u64(), ptr::null()) }
+        start(domain, cookie, ptr::null())
     }
 }
 
-/// A future is about to be polled.
-///
-/// # Safety
-///
-/// The future must belong to the caller, and be in the order of its domain unless that is null.
+/// A future is about to be polled by the caller, to which it belongs.
 #[inline(always)]
-// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
-pub(crate) unsafe fn poll_start(spawned: NonNull<Spawned>) {
-    /// # Safety
-    ///
-    /// As above.
-    #[cold]
-    #[inline(never)]
-    // Tested by: test trace.
-    unsafe fn record(spawned: *mut Spawned) {
-        // SAFETY: The future is valid; if it has a domain, then it is in its order.
-        unsafe {
-            if let Some(domain) = (*spawned).domain.get().as_ref() {
-                let cookie = Node::cookie_of(&raw const (*spawned).node);
-                let function = (*spawned).ops.poll as *const c_void;
-                ffi::trace_task_start(id(domain), cookie.as_u64(), function);
-            }
+pub(crate) fn poll_start(spawned: &Spawned) {
+    if is_on!(__tracepoint_task_start) {
+        if let Some(domain) = spawned.domain() {
+            start(
+                domain,
+                spawned.node.cookie(),
+                spawned.ops.poll as *const c_void,
+            )
         }
     }
+}
 
-    if is_on!(__tracepoint_task_start) {
-        // SAFETY: By the caller's promise.
-        unsafe { record(spawned.as_ptr()) }
+/// Tells of a task what needs no more than which it is.
+type Event = unsafe extern "C" fn(*const c_void, u64);
+
+#[cold]
+#[inline(never)]
+// Tested by: test trace.
+fn event(record: Event, domain: &AsyncDomain, cookie: Cookie) {
+    // SAFETY: It is a function of `trace.c`, and does not follow the address.
+    unsafe { record(id(domain), cookie.as_u64()) }
+}
+
+/// Nothing is recorded of a future that has dropped its domain: it counts as finished.
+#[cold]
+#[inline(never)]
+fn spawned_event(record: Event, spawned: &Spawned) {
+    if let Some(domain) = spawned.domain() {
+        event(record, domain, spawned.node.cookie())
     }
 }
 
-/// A future has been polled, and is not ready.
-///
-/// # Safety
-///
-/// As above.
+/// A future has been polled by the caller, to which it belongs, and is not ready.
 #[inline(always)]
-// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
-pub(crate) unsafe fn task_yield(spawned: NonNull<Spawned>) {
+pub(crate) fn task_yield(spawned: &Spawned) {
     if is_on!(__tracepoint_task_yield) {
-        // SAFETY: By the caller's promise.
-        unsafe { spawned_event(ffi::trace_task_yield, spawned) }
+        spawned_event(ffi::trace_task_yield, spawned)
     }
 }
 
-/// A task that has been taken back is about to be dropped.
-///
-/// # Safety
-///
-/// As [`task_start`].
+/// A task that has been dequeued is about to be dropped.
 #[inline(always)]
-// Tested by: test trace.
-pub(crate) unsafe fn task_cancel(task: NonNull<Task>) {
+pub(crate) fn task_cancel(task: &Owned<ToRun>) {
     if is_on!(__tracepoint_task_cancel) {
-        // SAFETY: By the caller's promise.
-        unsafe { task_event(ffi::trace_task_cancel, task) }
+        event(ffi::trace_task_cancel, task.domain(), task.node.cookie())
     }
 }
 
-/// A future that has been cancelled is about to be dropped.
-///
-/// # Safety
-///
-/// As [`poll_start`].
+/// A future that has been cancelled, and belongs to the caller, is about to be dropped.
 #[inline(always)]
-// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
-pub(crate) unsafe fn spawned_cancel(spawned: NonNull<Spawned>) {
+pub(crate) fn spawned_cancel(spawned: &Spawned) {
     if is_on!(__tracepoint_task_cancel) {
-        // SAFETY: By the caller's promise.
-        unsafe { spawned_event(ffi::trace_task_cancel, spawned) }
+        spawned_event(ffi::trace_task_cancel, spawned)
     }
 }
 
-/// The parallel part of a task is done.
-///
-/// # Safety
-///
-/// As [`task_start`].
+/// The parallel part of a task of this domain is done.
 #[inline(always)]
-// Tested by: test trace.
-pub(crate) unsafe fn task_ready(task: NonNull<Task>) {
+pub(crate) fn task_ready(domain: &AsyncDomain, task: TaskRef<'_>) {
     if is_on!(__tracepoint_task_ready) {
-        // SAFETY: By the caller's promise.
-        unsafe { task_event(ffi::trace_task_ready, task) }
+        event(ffi::trace_task_ready, domain, task.node.cookie())
     }
 }
 
 /// The in-order part of a task begins.
-///
-/// # Safety
-///
-/// As [`task_start`].
 #[inline(always)]
-// Tested by: test trace.
-pub(crate) unsafe fn task_retire(task: NonNull<Task>) {
+pub(crate) fn task_retire(task: &Owned<ToRetire>) {
     if is_on!(__tracepoint_task_retire) {
-        // SAFETY: By the caller's promise.
-        unsafe { task_event(ffi::trace_task_retire, task) }
+        event(ffi::trace_task_retire, task.domain(), task.node.cookie())
     }
 }
 
@@ -238,72 +175,26 @@ pub(crate) unsafe fn task_retire(task: NonNull<Task>) {
 // Tested by: test trace.
 pub(crate) fn task_error(domain: &AsyncDomain, cookie: Cookie, error: Error) {
     if is_on!(__tracepoint_task_error) {
-        // SAFETY: It may always be called.
+        // SAFETY: The address is not followed.
         unsafe { ffi::trace_task_error(id(domain), cookie.as_u64(), error.to_errno()) }
     }
 }
 
-/// A node has left the order, which is `state`'s.
-///
-/// # Safety
-///
-/// `node` must be valid, and the domain's lock be held.
+/// A node has left the order, which is `state`'s. Its domain's lock is held.
 #[inline(always)]
-// Tested by: test trace.
-pub(crate) unsafe fn task_finish(domain: &AsyncDomain, state: &State, node: *mut Node) {
-    /// # Safety
-    ///
-    /// As above.
+pub(crate) fn task_finish(domain: &AsyncDomain, state: &State, node: NodeRef<'_>) {
     #[cold]
     #[inline(never)]
     // Tested by: test trace.
-    unsafe fn record(domain: &AsyncDomain, state: &State, node: *mut Node) {
+    fn record(domain: &AsyncDomain, state: &State, node: NodeRef<'_>) {
         // 0 says that none is in progress.
         let frontier = state.pending.lowest().map_or(0, Cookie::as_u64);
 
-        // SAFETY: By the caller's promise.
-        unsafe { ffi::trace_task_finish(id(domain), Node::cookie_of(node).as_u64(), frontier) };
+        // SAFETY: The address is not followed.
+        unsafe { ffi::trace_task_finish(id(domain), node.cookie().as_u64(), frontier) };
     }
 
     if is_on!(__tracepoint_task_finish) {
-        // SAFETY: By the caller's promise.
-        unsafe { record(domain, state, node) }
-    }
-}
-
-/// # Safety
-///
-/// As [`task_start`].
-#[cold]
-#[inline(never)]
-// Tested by: test trace.
-unsafe fn task_event(record: unsafe extern "C" fn(*const c_void, u64), task: NonNull<Task>) {
-    // SAFETY: The task is valid, and its domain too, since it is in its order.
-    unsafe {
-        let task = task.as_ptr();
-        let cookie = Node::cookie_of(&raw const (*task).node);
-        record(id(&*(*task).domain), cookie.as_u64());
-    }
-}
-
-/// Nothing is recorded of a future that has dropped its domain: it counts as finished.
-///
-/// # Safety
-///
-/// As [`poll_start`].
-#[cold]
-#[inline(never)]
-// Tested by: kunit a_future_can_drop_its_own_domain, test trace.
-unsafe fn spawned_event(
-    record: unsafe extern "C" fn(*const c_void, u64),
-    spawned: NonNull<Spawned>,
-) {
-    // SAFETY: The future is valid; if it has a domain, then it is in its order.
-    unsafe {
-        let spawned = spawned.as_ptr();
-        if let Some(domain) = (*spawned).domain.get().as_ref() {
-            let cookie = Node::cookie_of(&raw const (*spawned).node);
-            record(id(domain), cookie.as_u64());
-        }
+        record(domain, state, node)
     }
 }

@@ -27,15 +27,17 @@ use crate::{
         },
         header::{
             task_of,
+            token_of,
+            AnyToken,
             Holds,
-            InFlight,
             StackNode,
             Task, //
         },
         name::Name,
         pending::{
             flag,
-            Node, //
+            Node,
+            NodeRef, //
         },
         registry, //
     },
@@ -47,10 +49,7 @@ use crate::{
         Waiter, //
     }, //
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr;
 use kernel::{
     alloc::Flags,
     prelude::*,
@@ -121,40 +120,33 @@ pub(crate) struct TaskView {
 }
 
 impl TaskView {
-    /// # Safety
-    ///
-    /// `node` must be in the order of a domain, whose lock must be held.
-    // Tested by: kunit stages_before_a_worker_comes, kunit stages_of_an_ordered_task.
-    unsafe fn of(node: NonNull<Node>, now: u32) -> Self {
-        // SAFETY: Nodes in the list are valid, and what their flags say that they are in.
-        unsafe {
-            let flags = node.as_ref();
-            let age = now.wrapping_sub(flags.since());
-            let mut this = Self {
-                cookie: flags.cookie(),
-                stage: Stage::Token,
-                // CAST: It gets wider.
-                age: ffi::jiffies_to_msecs(age as c_ulong),
-                worker: None,
-                code: Code::Unknown,
-                scope: None,
-                stopped: Node::is_stopped(node.as_ptr()),
-            };
+    /// Looks at what a node is in, which must be in the order of a domain, whose lock is held.
+    fn of(node: NodeRef<'_>, now: u32) -> Self {
+        let age = now.wrapping_sub(node.since());
+        let mut this = Self {
+            cookie: node.cookie(),
+            stage: Stage::Token,
+            // CAST: It gets wider.
+            age: ffi::jiffies_to_msecs(age as c_ulong),
+            worker: None,
+            code: Code::Unknown,
+            scope: None,
+            stopped: node.is_stopped(),
+        };
 
-            if let Some(task) = task_of(node) {
-                this.task(flags, task.as_ref());
-            } else if let Some(spawned) = spawned_of(node) {
-                this.spawned(spawned.as_ref());
-            } else if flags.has(flag::STACK) {
-                this.stack_node(flags, node.cast::<StackNode>().as_ref());
-            } else if flags.has(flag::TOKEN) {
-                let ops = node.cast::<Task>().as_ref().ops;
-                this.code = Code::Function(ops.run as usize);
-            } else {
-                this.code = Code::Inside(node.cast::<InFlight>().as_ref().begun_at);
-            }
-            this
+        if let Some(task) = task_of(node) {
+            this.task(&node, &task);
+        } else if let Some(spawned) = spawned_of(node) {
+            this.spawned(&spawned);
+        } else if let Some(stack_node) = StackNode::of(node) {
+            this.stack_node(&node, stack_node);
+        } else {
+            this.code = match token_of(node) {
+                AnyToken::Item(task) => Code::Function(task.ops.run as usize),
+                AnyToken::Own(token) => Code::Inside(token.begun_at),
+            };
         }
+        this
     }
 
     // Tested by: kunit scopes_futures_and_cancelled_tasks_are_seen, test debugfs.
@@ -347,15 +339,15 @@ impl Snapshot {
         self.counts = state.counts();
 
         let now = ffi::ticks();
-        let mut next = state.pending.first();
         self.tasks.clear();
-        while let Some(node) = next {
-            // SAFETY: The node is in the list, and the lock is held.
-            let (view, after) = unsafe { (TaskView::of(node, now), state.pending.after(node)) };
-            if self.tasks.push_within_capacity(view).is_err() {
+        for node in state.pending.iter() {
+            if self
+                .tasks
+                .push_within_capacity(TaskView::of(node, now))
+                .is_err()
+            {
                 break;
             }
-            next = after;
         }
 
         self.waiters.clear();

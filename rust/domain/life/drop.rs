@@ -7,6 +7,7 @@ use crate::domain::core::{
     domain::AsyncDomain,
     header::Task,
     order,
+    pending::NodeRef,
     registry,
     running::RunningTask,
     trace, //
@@ -28,18 +29,19 @@ impl Drop for AsyncDomain {
             state.closed = true;
             let own = RunningTask::detach(this, |node| {
                 // SAFETY: The node of a task that runs and is attached is in the list.
-                unsafe {
+                let node = unsafe {
+                    let node = NodeRef::new(node);
                     state.detach(node, self.owner());
-                    trace::task_finish(self, state, node);
-                }
+                    node
+                };
+                trace::task_finish(self, state, node);
             });
             let next = if own > 0 { order::advance(state) } else { None };
             (own, next)
         });
 
         if let Some(task) = next {
-            // SAFETY: The task belongs to us, and was left by its worker when it became ready.
-            unsafe { Task::retire_elsewhere(task) };
+            Task::retire_elsewhere(task);
         }
         if own > 0 {
             pr_warn!("a task drops its own domain, which cannot wait for it\n");
@@ -56,15 +58,13 @@ impl Drop for AsyncDomain {
 
 /// Takes a domain that is being dropped, and has no task left, out of the registry; waits for its
 /// pins.
-// Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
 pub(crate) fn leave_registry(domain: &AsyncDomain) {
-    while !registry::locked(|| {
+    while !registry::locked(|registry| {
         // A pin comes with the registry's lock held. Without one now, and none after we have
         // left the list, there will be none.
         let unused = domain.frontier() == Cookie::UNUSED;
         if unused {
-            // SAFETY: The lock is held.
-            unsafe { registry::unlink(domain) };
+            registry.unlink(domain);
         }
         unused
     }) {
@@ -149,7 +149,7 @@ mod tests {
 
         domain.begin(GFP_KERNEL)?.finish();
         domain.synchronize(..)?;
-        registry::locked(|| domain.disown());
+        registry::locked(|_| domain.disown());
         // Lockdep forgets the classes. It would report a domain that still had one of them.
         drop(keys);
         assert!(matches!(domain.begin(GFP_KERNEL), Err(e) if e == ESHUTDOWN));

@@ -96,7 +96,7 @@ impl StaticDomain {
     #[cold]
     // Tested by: kunit all_means_all_registered_domains, test foreign-driver.
     fn init(&self) {
-        registry::locked(|| {
+        registry::locked(|registry| {
             if self.ready.load(Acquire) {
                 return;
             }
@@ -110,7 +110,7 @@ impl StaticDomain {
                     self.exclusive,
                     self.owner,
                 );
-                registry::enter(&*self.domain.get().cast());
+                registry.enter(&*self.domain.get().cast());
             }
             // INVARIANT: The domain has just been initialised.
             self.ready.store(true, Release);

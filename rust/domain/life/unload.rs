@@ -81,17 +81,18 @@ fn wait_until(module: *mut ffi::module, is_over: impl Fn() -> bool) {
 // Tested by: mutant disowned-keeps-classes, kunit a_disowned_domain_has_nothing_of_its_maker.
 fn disown(module: *mut ffi::module) -> bool {
     // A domain is not touched without the lock, since its holder may drop it.
-    registry::locked(|| {
-        // SAFETY: The lock is held.
-        let owned = unsafe { registry::domains() }.filter(|domain| ptr::eq(domain.owner(), module));
+    registry::locked(|registry| {
+        let owned = registry
+            .domains()
+            .filter(|domain| ptr::eq(domain.owner(), module));
 
         let mut all = true;
         for domain in owned {
             if domain.frontier() == Cookie::UNUSED {
                 domain.disown();
-                // SAFETY: The lock is held. What the iterator goes on to is another domain, which
-                // cannot leave the registry, nor be dropped, without the lock.
-                unsafe { registry::unlink(domain) };
+                // What the iterator goes on to is another domain, which cannot leave the registry, nor be
+                // dropped, without the lock.
+                registry.unlink(domain);
             } else {
                 all = false;
             }

@@ -2,28 +2,27 @@
 
 //! Cancelling tasks that have not started.
 
+use super::future::OwnedFuture;
 use crate::domain::core::{
     cookie::Cookie,
     domain::{
         AsyncDomain,
         State, //
     },
-    future_header::{
-        spawned_of,
-        Spawned, //
-    },
+    future_header::spawned_of,
     header::{
         task_of,
-        Task, //
+        Owned,
+        Task,
+        ToRun, //
     },
     pending::{
         flag,
-        Node, //
+        NodeRef, //
     },
     scope_data::ScopeData,
     trace, //
 };
-use core::ptr::NonNull;
 
 /// What has come of a cancellation; see [`AsyncDomain::cancel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +74,7 @@ impl AsyncDomain {
     pub fn cancel(&self, cookie: Cookie) -> Cancelled {
         let found = self.queue.with(|state| {
             from_last(state, |state, node| {
-                // SAFETY: Nodes in the list are valid.
-                (unsafe { (*node.as_ptr()).cookie() } == cookie).then(|| take(state, node, self))
+                (node.cookie() == cookie).then(|| take(state, node, self))
             })
         });
 
@@ -95,7 +93,6 @@ impl AsyncDomain {
     /// # Context
     ///
     /// Any in which what is cancelled can be dropped.
-    // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
     pub fn cancel_all(&self) -> usize {
         let below = Cookie::now();
         let mut count = 0;
@@ -104,8 +101,7 @@ impl AsyncDomain {
         // leaves the order before the next search, which ends when it finds only what it must leave.
         while discard(self.queue.with(|state| {
             from_last(state, |state, node| {
-                // SAFETY: Nodes in the list are valid.
-                if unsafe { (*node.as_ptr()).cookie() } < below {
+                if node.cookie() < below {
                     take(state, node, self)
                 } else {
                     None
@@ -126,27 +122,23 @@ impl AsyncDomain {
     // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
     pub(crate) fn help(&self, scope: &ScopeData) -> bool {
         let taken = self.queue.with(|state| {
-            let mut next = state.pending.first();
+            let first = state
+                .pending
+                .iter()
+                .find(|&node| {
+                    node.has(flag::QUEUED) && task_of(node).is_some_and(|t| t.is_of(scope))
+                })?
+                .as_ptr();
 
-            while let Some(node) = next {
-                // SAFETY: Nodes in the list are valid, and stay while the lock is held.
-                unsafe {
-                    next = state.pending.after(node);
-                    if !task_of(node).is_some_and(|task| Task::is_of(task, scope)) {
-                        continue;
-                    }
-                }
-                if let Some(task) = dequeue(state, node, self) {
-                    return Some(task);
-                }
-            }
-            None
+            // If that fails, then it was the last one that was queued.
+            //
+            // SAFETY: It is in the list, and queued.
+            unsafe { state.dequeue(self, first.cast()) }
         });
         let Some(task) = taken else {
             return false;
         };
-        // SAFETY: It has just been taken back, and belongs to us. We are in process context.
-        unsafe { Task::execute_here(task) };
+        Task::execute_here(task);
         true
     }
 }
@@ -156,13 +148,17 @@ impl AsyncDomain {
 // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
 fn from_last<R>(
     state: &mut State,
-    mut f: impl FnMut(&mut State, NonNull<Node>) -> Option<R>,
+    mut f: impl FnMut(&mut State, NodeRef<'_>) -> Option<R>,
 ) -> Option<R> {
-    let mut next = state.pending.last();
+    let mut next = state.pending.last().map(NodeRef::as_ptr);
 
     while let Some(node) = next {
-        // SAFETY: Nodes in the list are valid, and stay while the lock is held.
-        next = unsafe { state.pending.before(node) };
+        // SAFETY: Nodes in the list are valid, and stay there while the lock is held.
+        let node = unsafe {
+            let node = NodeRef::new(node.as_ptr());
+            next = state.pending.before(node).map(NodeRef::as_ptr);
+            node
+        };
         if let Some(found) = f(state, node) {
             return Some(found);
         }
@@ -172,53 +168,33 @@ fn from_last<R>(
 
 /// What has been dequeued.
 enum Taken {
-    Task(NonNull<Task>),
-    Spawned(NonNull<Spawned>),
+    Task(Owned<ToRun>),
+    Future(OwnedFuture),
 }
 
-/// Dequeues a task; asks it to stop if it has begun.
+/// Dequeues a task, which must be in the order; asks it to stop if it has begun.
 // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
-fn take(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<Taken> {
-    // SAFETY: The caller found the node in the list, and holds the lock.
-    unsafe {
-        (*node.as_ptr()).stop();
-        if let Some(spawned) = spawned_of(node) {
-            return Spawned::cancel(spawned).then_some(Taken::Spawned(spawned));
-        }
+fn take(state: &mut State, node: NodeRef<'_>, domain: &AsyncDomain) -> Option<Taken> {
+    node.stop();
+    if let Some(spawned) = spawned_of(node) {
+        // SAFETY: The future is in the order, and the lock is held.
+        return unsafe { OwnedFuture::cancel(spawned) }.map(Taken::Future);
     }
-    dequeue(state, node, domain).map(Taken::Task)
-}
-
-/// Dequeues a task, if it has not begun.
-// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
-fn dequeue(state: &mut State, node: NonNull<Node>, domain: &AsyncDomain) -> Option<NonNull<Task>> {
-    // SAFETY: The caller found the node in the list, and holds the lock.
-    unsafe {
-        let flags = &*node.as_ptr();
-        let task = task_of(node).filter(|_| flags.has(flag::QUEUED))?;
-
-        state.dequeue(domain, task).then(|| {
-            flags.set(flag::DEQUEUED);
-            task
-        })
+    if !node.has(flag::QUEUED) {
+        return None;
     }
+    // SAFETY: The task is in the order, and queued.
+    unsafe { state.dequeue(domain, node.as_ptr().cast()) }.map(Taken::Task)
 }
 
-// Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
 fn discard(taken: Option<Taken>) -> bool {
-    // SAFETY: It has just been taken back, and belongs to us.
-    unsafe {
-        match taken {
-            Some(Taken::Task(task)) => {
-                trace::task_cancel(task);
-                Task::discard(task)
-            }
-            Some(Taken::Spawned(spawned)) => {
-                trace::spawned_cancel(spawned);
-                Spawned::discard(spawned)
-            }
-            None => return false,
+    match taken {
+        Some(Taken::Task(task)) => {
+            trace::task_cancel(&task);
+            Task::discard(task);
         }
+        Some(Taken::Future(future)) => future.discard(),
+        None => return false,
     }
     true
 }

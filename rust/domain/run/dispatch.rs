@@ -39,8 +39,10 @@ use crate::{
         dispatcher::Dispatcher,
         domain::NO_DISPATCHER,
         header::{
+            Owned,
             Retirement,
-            Task, //
+            Task,
+            ToRun, //
         },
         order::Next,
         queue::Server,
@@ -53,10 +55,13 @@ use core::ptr::NonNull;
 // SAFETY: The item is static.
 // Tested by: mutant begun-with-last, model dispatcher-queue.
 unsafe impl ffi::WorkFunction for Dispatcher {
+    type Item = Self;
+
     // Tested by: mutant closure-leaked-on-cancel, kunit shuffled_tasks_retire_in_order.
-    unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in a `Dispatcher`, with which we have begun.
-        let (dispatcher, domain, nid) = unsafe { Self::begun(work) };
+    unsafe fn run(this: NonNull<Self>) {
+        // SAFETY: All dispatchers are static.
+        let dispatcher: &'static Self = unsafe { this.as_ref() };
+        let (domain, nid) = dispatcher.begun();
         let server = Server::new(nid);
 
         // SAFETY: While the dispatcher is on the workqueue there are queued tasks, and nobody dequeues the
@@ -64,14 +69,9 @@ unsafe impl ffi::WorkFunction for Dispatcher {
         let domain = unsafe { &*domain };
         let task = domain.queue.with(|state| {
             state.dispatcher = NO_DISPATCHER;
-            // SAFETY: A queued task is valid while the lock is held. The server stays in this frame until all
-            // tasks that this worker begins with have finished.
-            let task = unsafe {
-                state
-                    .first_queued()
-                    .filter(|&task| server.is_on(Task::nid(task)))
-                    .map(|task| state.begin(task, &server))
-            };
+            // SAFETY: The server is new, and stays in this frame until all tasks that this worker begins with have
+            // finished.
+            let task = unsafe { state.begin(&server) };
 
             state.call_dispatcher(domain);
             task
@@ -90,23 +90,22 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// It must belong to the caller, which is the worker, and not be the task whose work item the worker runs.
-    /// If there is a `server`, then it must be that of this thread.
+    /// It must not be the task whose work item the worker runs. If there is a `server`, then it must be that of this
+    /// thread, which has begun with the task if it is to be run.
     // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
     unsafe fn go_on(mut next: Next, worker: &Worker, server: Option<&Server>) {
         loop {
-            // SAFETY: The task was just given to us. If its memory comes back, then it has finished, and
-            // the memory is ours.
-            unsafe {
-                let left = match next {
+            // SAFETY: A task that is to be run was begun with for the server, which is that of this thread.
+            let left = unsafe {
+                match next {
                     Next::Run(task) => Self::execute(task, Thread::Worker(worker), server),
                     Next::Retire(task) => Self::retire(task, worker, server),
                     Next::Nothing => return,
-                };
+                }
+            };
 
-                ffi::kfree(left.memory.cast());
-                next = left.next;
-            }
+            left.memory.free();
+            next = left.next;
             ffi::cond_resched();
         }
     }
@@ -115,10 +114,10 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// The task must have been begun by the caller, a worker that is inside no task, and whose work item
-    /// is in nobody's memory. `server` must be that of this thread.
+    /// The caller must be a worker that is inside no task, and whose work item is in nobody's memory. `server` must be
+    /// that of this thread, which has begun with the task.
     // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
-    pub(crate) unsafe fn serve(task: NonNull<Self>, server: &Server) {
+    pub(crate) unsafe fn serve(task: Owned<ToRun>, server: &Server) {
         // SAFETY: The caller has begun with the task for this server, and runs no work item of a task.
         unsafe { Self::go_on(Next::Run(task), &Worker::new(), Some(server)) }
     }
@@ -127,19 +126,20 @@ impl Task {
 // SAFETY: `run` does not touch the work item after it may have been freed.
 // Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
 unsafe impl ffi::WorkFunction for Retirement {
+    type Item = Task;
+
     // Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
-    unsafe fn run(work: *mut ffi::work_struct) {
+    unsafe fn run(task: NonNull<Task>) {
         // The workqueue tells by the address and function of an item what this worker is running, until we
         // return: another task at the same address would be left to this worker, and what we retire from here on
         // may wait for that task. So the memory is freed last.
         //
-        // SAFETY: Work items with this function are in a `Task`, which is in the order of its domain, and was
-        // queued by a thread that was given it to be retired.
+        // SAFETY: The task is in the order of its domain, and was
+        // queued by a thread that was given it to be retired, and has given it up. We are a worker, inside no task.
         unsafe {
-            let task = Task::with_work(work);
             let worker = Worker::new();
 
-            Task::retire(task, &worker, None).go_on(&worker);
+            Task::retire(Owned::new(task), &worker, None).go_on(&worker);
         }
     }
 }
@@ -148,10 +148,12 @@ unsafe impl ffi::WorkFunction for Retirement {
 // SAFETY: `run` does not touch the work item after it may have been freed.
 // Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
 unsafe impl ffi::WorkFunction for crate::domain::core::header::DeferredToken {
+    type Item = Task;
+
     // Tested by: kunit tasks_run_where_they_were_asked_to, kunit an_item_submits_itself_again.
-    unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in a `Task` with a token, which is not used any more.
-        unsafe { Task::discard(Task::with_work(work)) }
+    unsafe fn run(task: NonNull<Task>) {
+        // SAFETY: The task is that of a token, which is not used any more.
+        Task::discard(unsafe { Owned::new(task) })
     }
 }
 
@@ -160,16 +162,13 @@ impl Followup {
     ///
     /// # Safety
     ///
-    /// It must belong to the caller, which is the worker. The task must have finished, or have been left to who
-    /// retires it.
+    /// Nothing must have been begun for the caller, which is the worker.
     // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
     unsafe fn go_on(self, worker: &Worker) {
-        // SAFETY: By the caller's promise. Without a server no task is begun with, and a task that is retired
-        // here comes after that one in the order.
-        unsafe {
-            Task::go_on(self.next, worker, None);
-            ffi::kfree(self.memory.cast());
-        }
+        // SAFETY: Without a server no task is begun with, and a task that is retired here comes after that one in the
+        // order.
+        unsafe { Task::go_on(self.next, worker, None) };
+        self.memory.free();
     }
 }
 

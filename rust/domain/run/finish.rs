@@ -6,42 +6,80 @@ use crate::{
     domain::core::{
         domain::AsyncDomain,
         header::{
+            Ops,
+            Owned,
             Retirement,
-            Task, //
+            Task,
+            ToRetire, //
         },
         order::{
             unlink,
             Next, //
         },
-        pending::Node, //
+        pending::{
+            Node,
+            NodeRef, //
+        }, //
     },
     ffi,
     queue, //
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 
 /// What is left to be done for a task by who has run it.
+#[must_use]
 pub(crate) struct Followup {
     pub(crate) next: Next,
-    /// The memory of the task, if it has finished and its memory is not the caller's.
-    pub(crate) memory: *mut Task,
+    /// The memory of the task, if it has finished.
+    pub(crate) memory: Memory,
 }
 
 impl Followup {
-    /// Does what is left, and has others retire.
+    /// Does what is left, for whom nothing was begun, and has others retire.
+    pub(crate) fn defer(self) {
+        self.memory.free();
+        if let Next::Retire(next) = self.next {
+            Task::retire_elsewhere(next);
+        }
+    }
+}
+
+/// The memory of a task that has finished, or none.
+///
+/// # Invariants
+///
+/// It is null, or an allocation that nobody else uses.
+#[must_use]
+pub(crate) struct Memory(*mut Task);
+
+impl Memory {
+    pub(crate) const NONE: Self = Self(ptr::null_mut());
+
+    /// The memory of a task, unless it is the caller's.
     ///
     /// # Safety
     ///
-    /// It must belong to the caller, for whom nothing was begun.
+    /// The task must have finished, and belong to the caller.
     // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
-    pub(crate) unsafe fn defer(self) {
-        // SAFETY: By the caller's promise.
-        unsafe {
-            ffi::kfree(self.memory.cast());
-            if let Next::Retire(next) = self.next {
-                Task::retire_elsewhere(next);
-            }
+    #[inline]
+    pub(crate) unsafe fn of(task: NonNull<Task>, ops: &Ops) -> Self {
+        // INVARIANT: Other memory than the caller's is an allocation that a task is the start of.
+        if ops.callers_memory {
+            Self::NONE
+        } else {
+            Self(task.as_ptr())
         }
+    }
+
+    /// Frees it.
+    #[inline]
+    // Tested by: mutant own-memory-freed-before-retiring, model dispatcher-ordered.
+    pub(crate) fn free(self) {
+        // SAFETY: It is null, or an allocation of ours.
+        unsafe { ffi::kfree(self.0.cast()) };
     }
 }
 
@@ -54,33 +92,28 @@ impl AsyncDomain {
     #[inline]
     // Tested by: mutant finish-takes-lock-twice, mutant ready-looked-before-set.
     pub(crate) unsafe fn finish_elsewhere(&self, node: *mut Node, settle: impl FnOnce()) {
-        // SAFETY: By the caller's promise. The task that is to be retired belongs to us, and was
-        // left by its worker when it became ready.
-        unsafe {
-            if let Some(task) = self.queue.with(|state| unlink(state, node, self, settle)) {
-                Task::retire_elsewhere(task);
-            }
+        let next = self.queue.with(|state| {
+            // SAFETY: The node is in the order, whose lock is held.
+            unsafe { unlink(state, NodeRef::new(node), self, settle) }
+        });
+        if let Some(task) = next {
+            Task::retire_elsewhere(task);
         }
     }
 }
 
 impl Task {
     /// Has the task retired by a worker of its own.
-    ///
-    /// # Safety
-    ///
-    /// The task must be in the order of its domain, and have been given to the caller to be retired.
     #[cold]
     #[inline(never)]
     // Tested by: model domain-ordered-behind-token, kunit mixed_with_tokens_and_plain_tasks.
-    pub(crate) unsafe fn retire_elsewhere(this: NonNull<Self>) {
-        // SAFETY: The work item is not queued: a task is given away to be retired once. It is valid until the
-        // task has retired.
-        unsafe {
-            let work = Self::work(this);
+    pub(crate) fn retire_elsewhere(task: Owned<ToRetire>) {
+        let task = task.into_task();
 
-            ffi::init_work::<Retirement>(work);
-            queue::enqueue_retirement(work);
+        // SAFETY: The work item is not queued: a task is given away to be retired once. It is valid until the
+        // task has retired. The work function takes the task over.
+        unsafe {
+            queue::enqueue_retirement(ffi::init_work::<Retirement>(&task));
         }
     }
 
@@ -94,6 +127,6 @@ impl Task {
     pub(crate) unsafe fn defer_token(this: NonNull<Self>) -> bool {
         // SAFETY: The work item is not queued: the token is finished once, and an item has no in-order part. It is
         // valid until the item is dropped.
-        unsafe { queue::defer::<crate::domain::core::header::DeferredToken>(Self::work(this)) }
+        unsafe { queue::defer::<crate::domain::core::header::DeferredToken>(this.as_ref()) }
     }
 }

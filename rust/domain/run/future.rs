@@ -31,10 +31,10 @@ use crate::{
         domain::AsyncDomain,
         future_header::{
             stage,
-            Spawned, //
+            Spawned,
+            SpawnedRef, //
         },
         module_refs::ModuleRefs,
-        pending::Node,
         running::{
             RunningTask,
             Worker, //
@@ -42,7 +42,10 @@ use crate::{
         this_module::ThisModuleRef,
         trace, //
     },
-    ffi,
+    ffi::{
+        self,
+        HasWork, //
+    },
     queue, //
 };
 use core::{
@@ -62,10 +65,8 @@ use core::{
     }, //
 };
 use kernel::{
-    container_of,
     prelude::*,
-    sync::atomic::ordering::Full,
-    types::Opaque, //
+    sync::atomic::ordering::Full, //
 };
 
 // Tested by: mutant wake-of-queued-unordered, model spawn-woken.
@@ -76,15 +77,15 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(
         RawWaker::new(data, &VTABLE)
     },
     |data| {
-        // SAFETY: As above; this is the waker's reference.
+        // SAFETY: A waker is counted; this is its reference.
         unsafe {
             (*data.cast::<Spawned>()).wake();
             Spawned::put(data.cast());
         }
     },
-    // SAFETY: As above.
+    // SAFETY: The waker, which keeps its reference, is counted.
     |data| unsafe { (*data.cast::<Spawned>()).wake() },
-    // SAFETY: As above; this is the waker's reference.
+    // SAFETY: A waker is counted; this is its reference.
     |data| unsafe { Spawned::put(data.cast()) },
 );
 
@@ -99,20 +100,22 @@ impl Spawned {
     //   modules_stay_until_future_and_waker_are_gone.
     pub(crate) unsafe fn submit(this: NonNull<Self>, domain: &AsyncDomain) -> Result<Cookie> {
         let own = ThisModuleRef::new()?;
-        // SAFETY: It belongs to us until it is linked. Its module is running; the owner of the domain
-        // is valid by the domain's invariant. It is queued with the lock held, so that the futures
-        // of a domain are first polled in cookie order.
-        unsafe {
-            let (header, ops) = (this.as_ptr(), (*this.as_ptr()).ops);
-            let kept = ModuleRefs::get(ops.module, domain)?.into_raw();
+        // SAFETY: It belongs to us until it is linked.
+        let this = unsafe { SpawnedRef::new(this) };
+        let module = this.ops.module;
+        // SAFETY: The module is running.
+        let kept = unsafe { ModuleRefs::get(module, domain) }?.into_raw();
 
-            (*header).modules.set(kept);
-            (*header).domain.set(domain);
+        this.modules.set(kept);
+        this.domain.set(domain);
+        // SAFETY: It stays where it is until it is done. It is queued with the lock held, so that the futures of a
+        // domain are first polled in cookie order. If it is not linked, then the references are still ours.
+        unsafe {
             domain
-                .link(&raw mut (*header).node, |_| Self::enqueue(this))
+                .link(this.node(), |_| this.enqueue())
                 // This is dropped when the memory is freed.
                 .inspect(|_| mem::forget(own))
-                .inspect_err(|_| drop(ModuleRefs::from_raw(ops.module, kept)))
+                .inspect_err(|_| drop(ModuleRefs::from_raw(module, kept)))
         }
     }
 
@@ -122,19 +125,16 @@ impl Spawned {
     ///
     /// The caller must have set the stage to [`stage::QUEUED`].
     // Tested by: mutant wake-during-poll-lost, model spawn-woken.
-    unsafe fn enqueue(this: NonNull<Self>) {
-        // SAFETY: The work item is not on the queue, since nobody else has set the stage. It stays
-        // valid until its work function has seen it.
-        unsafe {
-            let this = this.as_ptr();
-            let work = Opaque::cast_into(&raw const (*this).work);
-            let place = (*this).place;
+    unsafe fn enqueue(&self) {
+        let (work, place) = (self.work(), self.place);
 
-            // Somebody who cancels may have seen the stage before this, and be about to find that the
-            // item is not on the queue: for a few instructions, with interrupts off.
-            while !queue::enqueue_on(&queue::POLLS, work, place) {
-                core::hint::spin_loop();
-            }
+        // Somebody who cancels may have seen the stage before this, and be about to find that the item is
+        // not on the queue: for a few instructions, with interrupts off.
+        //
+        // SAFETY: The work item is not on the queue, since nobody else has set the stage. It stays valid until its
+        // work function has seen it.
+        while !unsafe { queue::enqueue_on(&queue::POLLS, work, place) } {
+            core::hint::spin_loop();
         }
     }
 
@@ -150,78 +150,7 @@ impl Spawned {
 
         if old.is_some_and(|old| old & stage::MASK == stage::IDLE) {
             // SAFETY: We have set the stage.
-            unsafe { Self::enqueue(NonNull::from(self)) };
-        }
-    }
-
-    /// Makes the future one that is not polled any more; returns whether it belongs to the caller now,
-    /// who must [discard](Self::discard) it. Else its worker will.
-    ///
-    /// # Safety
-    ///
-    /// It must be in the order of its domain, whose lock must be held.
-    // Tested by: mutant cancelled-polled, model spawn-cancelled.
-    pub(crate) unsafe fn cancel(this: NonNull<Self>) -> bool {
-        // SAFETY: What is in the order is valid.
-        let header = unsafe { this.as_ref() };
-        let old = header.advance(|old| match old & stage::MASK {
-            stage::IDLE => Some(stage::QUEUED | stage::CANCELLED),
-            stage::DONE => None,
-            _ => Some(old | stage::CANCELLED),
-        });
-
-        match old.map(|old| old & stage::MASK) {
-            Some(stage::IDLE) => true,
-            // Somebody else may have taken it back, or be about to queue it, or a worker to begin with
-            // it: then it is not on the queue.
-            //
-            // SAFETY: The work item is valid. Who queues it at the same time has set the stage, and
-            // does so once; other cancellers wait for the lock.
-            Some(stage::QUEUED) => unsafe { queue::cancel(Opaque::cast_into(&header.work)) },
-            _ => false,
-        }
-    }
-
-    /// Drops a future that has been cancelled, and counts as finished then.
-    ///
-    /// # Safety
-    ///
-    /// It must belong to the caller.
-    // Tested by: mutant cancelled-polled, model spawn-cancelled.
-    pub(crate) unsafe fn discard(this: NonNull<Self>) {
-        // SAFETY: It is valid, and its node in the order of its domain unless that is null; it belongs
-        // to us. In an interrupt, `RunningTask` does not look at the thread.
-        unsafe {
-            let header = this.as_ptr();
-            let node = &raw mut (*header).node;
-            let discard = (*header).ops.discard;
-            let domain = (*header).domain.get();
-            let attached = RunningTask::enter_nested(domain, node, ptr::null(), |_| discard(this));
-
-            Self::finish(this, attached);
-        }
-    }
-
-    /// The future has been dropped: counts as finished. The memory is this module's alone from now on.
-    ///
-    /// # Safety
-    ///
-    /// It must belong to the caller. If `attached`, it must be in the order of its domain.
-    // Tested by: kunit each_future_is_run_and_dropped_once, kunit modules_stay_until_future_and_waker_are_gone.
-    unsafe fn finish(this: NonNull<Self>, attached: bool) {
-        // SAFETY: The memory is valid until our reference is dropped. The domain is not used after the
-        // node has left its order.
-        unsafe {
-            let header = this.as_ptr();
-            let mut modules = ModuleRefs::from_raw((*header).ops.module, (*header).modules.get());
-
-            (*header).stage.xchg(stage::DONE, Full);
-            if attached {
-                (*(*header).domain.get())
-                    .finish_elsewhere(&raw mut (*header).node, || modules.put());
-            }
-            Self::put(header);
-            drop(modules);
+            unsafe { self.enqueue() };
         }
     }
 
@@ -239,7 +168,7 @@ impl Spawned {
                 return;
             }
             #[cfg(CONFIG_PREEMPT_RT)]
-            if queue::defer::<DeferredFree>(Opaque::cast_into(&raw const (*this).work)) {
+            if queue::defer::<DeferredFree>(&*this) {
                 return;
             }
             ffi::with_spin_locks(|| Self::free(this));
@@ -262,6 +191,121 @@ impl Spawned {
     }
 }
 
+/// A future that belongs to who has this: a worker that polls it, or who has cancelled it.
+///
+/// # Invariants
+///
+/// The future is there, and in the order of its domain unless it has dropped that. Nobody else polls or drops it.
+#[must_use = "others wait for the future"]
+pub(crate) struct OwnedFuture(SpawnedRef<'static>);
+
+impl OwnedFuture {
+    /// # Safety
+    ///
+    /// The caller must see to the invariants.
+    // Tested by: model spawn-woken, model spawn-cancelled.
+    unsafe fn new(future: NonNull<Spawned>) -> Self {
+        // SAFETY: A future that is not done has a reference on its memory.
+        // INVARIANT: The caller promises it.
+        Self(unsafe { SpawnedRef::new(future) })
+    }
+
+    /// Makes a future one that is not polled any more. If it belongs to the caller now, returns it, to be
+    /// [discarded](Self::discard). Else its worker will.
+    ///
+    /// # Safety
+    ///
+    /// It must be in the order of its domain, whose lock must be held.
+    // Tested by: mutant cancelled-polled, model spawn-cancelled.
+    pub(crate) unsafe fn cancel(future: SpawnedRef<'_>) -> Option<Self> {
+        let old = future.advance(|old| match old & stage::MASK {
+            stage::IDLE => Some(stage::QUEUED | stage::CANCELLED),
+            stage::DONE => None,
+            _ => Some(old | stage::CANCELLED),
+        })?;
+        let is_ours = match old & stage::MASK {
+            stage::IDLE => true,
+            // Somebody else may have taken it back, or be about to queue it, or a worker to begin with
+            // it: then it is not on the queue.
+            //
+            // SAFETY: The work item is valid. Who queues it at the same time has set the stage, and
+            // does so once; other cancellers wait for the lock.
+            stage::QUEUED => unsafe { queue::cancel(future.work()) },
+            _ => false,
+        };
+
+        // SAFETY: It was in nobody's hands, and is not queued again: it counts as queued.
+        is_ours.then(|| unsafe { Self::new(future.as_ptr()) })
+    }
+
+    /// Drops a future that has been cancelled, and counts as finished then.
+    pub(crate) fn discard(self) {
+        // In an interrupt, `RunningTask` does not look at the thread.
+        self.step(None, true);
+        self.finish();
+    }
+
+    /// Polls the future, or drops it; returns whether it is done. On a worker, if there is one; or else in any thread.
+    // Tested by: model spawn-woken, model spawn-cancelled.
+    fn step(&self, worker: Option<&Worker>, cancelled: bool) -> bool {
+        let future = self.0;
+        // A waker without a reference, which it borrows from the task.
+        //
+        // SAFETY: The functions are those of a waker that points to a `Spawned`. It is not dropped.
+        let waker = ManuallyDrop::new(unsafe {
+            Waker::new(future.as_ptr().as_ptr().cast_const().cast(), &VTABLE)
+        });
+        let mut done = cancelled;
+        let f = |_: &RunningTask| {
+            let (this, ops) = (future.as_ptr(), future.ops);
+
+            // SAFETY: The future belongs to us. It is not polled when it is done, nor dropped twice.
+            unsafe {
+                if cancelled {
+                    trace::spawned_cancel(&future);
+                    (ops.discard)(this);
+                } else {
+                    trace::poll_start(&future);
+                    done = (ops.poll)(this, &mut task::Context::from_waker(&waker));
+                }
+            }
+        };
+
+        let (domain, node, opener) = (future.domain.get(), future.node(), ptr::null());
+        // SAFETY: The node is in the order of the domain, unless that is null.
+        let attached = unsafe {
+            match worker {
+                Some(worker) => {
+                    AsyncDomain::lockdep_task(domain, || worker.enter(domain, node, opener, f))
+                }
+                None => RunningTask::enter_nested(domain, node, opener, f),
+            }
+        };
+        if !attached {
+            // INVARIANT: The future has dropped its domain, which has forgotten the node.
+            future.domain.set(ptr::null());
+        }
+        done
+    }
+
+    /// The future has been dropped: counts as finished. The memory is this module's alone from now on.
+    // Tested by: kunit each_future_is_run_and_dropped_once, kunit modules_stay_until_future_and_waker_are_gone.
+    fn finish(self) {
+        let this = self.0;
+        // SAFETY: `submit` has given the references to the future, which is gone.
+        let mut modules = unsafe { ModuleRefs::from_raw(this.ops.module, this.modules.get()) };
+
+        this.stage.xchg(stage::DONE, Full);
+        if let Some(domain) = this.domain() {
+            // SAFETY: The node is in the order of the domain, which is not used afterwards.
+            unsafe { domain.finish_elsewhere(this.node(), || modules.put()) };
+        }
+        // SAFETY: The reference is the task's, which is done.
+        unsafe { Spawned::put(this.as_ptr().as_ptr()) };
+        drop(modules);
+    }
+}
+
 /// A future without references, whose memory could not be freed where the last one was dropped.
 #[cfg(CONFIG_PREEMPT_RT)]
 struct DeferredFree;
@@ -270,84 +314,40 @@ struct DeferredFree;
 // SAFETY: `run` does not touch the work item after it has been freed.
 // Tested by: model spawn-woken, model spawn-cancelled.
 unsafe impl ffi::WorkFunction for DeferredFree {
+    type Item = Spawned;
+
     // Tested by: model spawn-woken, model spawn-cancelled.
-    unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in a `Spawned` that nobody has a reference on.
-        unsafe {
-            let work: *mut Opaque<ffi::work_struct> = work.cast();
-            Spawned::free(container_of!(work, Spawned, work));
-        }
+    unsafe fn run(this: NonNull<Spawned>) {
+        // SAFETY: Nobody has a reference on it.
+        unsafe { Spawned::free(this.as_ptr()) };
     }
 }
 
 // SAFETY: `run` does not touch the work item after it has left the future to others.
 // Tested by: model spawn-woken, model spawn-cancelled.
 unsafe impl ffi::WorkFunction for Spawned {
-    // Tested by: model spawn-woken, model spawn-cancelled.
-    unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in a `Spawned`.
-        let this = unsafe {
-            let work: *mut Opaque<ffi::work_struct> = work.cast();
-            NonNull::new_unchecked(container_of!(work, Spawned, work))
-        };
-        // SAFETY: What is on the queue is not done, and so valid.
-        let header = unsafe { this.as_ref() };
+    type Item = Self;
 
-        // INVARIANT: The future belongs to us.
+    // Tested by: model spawn-woken, model spawn-cancelled.
+    unsafe fn run(this: NonNull<Self>) {
+        // SAFETY: What is on the queue is not done, and so valid. It belongs to the worker that begins with it.
+        let future = unsafe { OwnedFuture::new(this) };
+        let header = future.0;
+
         let old = header.advance(|old| Some((old & !stage::MASK) | stage::RUNNING));
         let cancelled = old.is_some_and(|old| old & stage::CANCELLED != 0);
+        // SAFETY: A worker runs one item at a time, and so is not inside another task.
+        let worker = unsafe { Worker::new() };
 
-        let (domain, ops) = (header.domain.get(), header.ops);
-        let node = (&raw const header.node).cast_mut();
-        let mut done = cancelled;
-        let step = |_: &RunningTask| {
-            if cancelled {
-                // SAFETY: The future belongs to us.
-                unsafe {
-                    trace::spawned_cancel(this);
-                    (ops.discard)(this);
-                }
-            } else {
-                // A waker without a reference, which it borrows from the task.
-                //
-                // SAFETY: The functions are those of a waker that points to a `Spawned`. It is not
-                // dropped.
-                let waker = unsafe { Waker::new(this.as_ptr().cast(), &VTABLE) };
-                let waker = ManuallyDrop::new(waker);
-
-                // SAFETY: The future belongs to us.
-                done = unsafe {
-                    trace::poll_start(this);
-                    (ops.poll)(this, &mut task::Context::from_waker(&waker))
-                };
-            }
-        };
-
-        // SAFETY: The node is in the order of the domain, unless that is null. A worker runs one item
-        // at a time, and so is not inside another task.
-        let attached = unsafe {
-            let worker = Worker::new();
-
-            header.worker.set(worker.pid());
-            if domain.is_null() {
-                worker.enter(domain, node, ptr::null(), step)
-            } else {
-                AsyncDomain::lockdep_task(domain, || worker.enter(domain, node, ptr::null(), step))
-            }
-        };
-
-        if !attached {
-            // INVARIANT: The future has dropped its domain, which has forgotten the node.
-            header.domain.set(ptr::null());
-        }
+        header.worker.set(worker.pid());
+        let done = future.step(Some(&worker), cancelled);
+        drop(worker);
         if done {
-            // SAFETY: The future is gone, and what is left of it belongs to us.
-            unsafe { Self::finish(this, attached) };
+            future.finish();
             return;
         }
 
-        // SAFETY: The future belongs to us.
-        unsafe { trace::task_yield(this) };
+        trace::task_yield(&header);
         header.worker.clear();
         // As soon as the stage says so, others may run the future and free it.
         let old = header.advance(|old| match old {
@@ -356,7 +356,7 @@ unsafe impl ffi::WorkFunction for Spawned {
         });
         if old.is_some_and(|old| old != stage::RUNNING) {
             // SAFETY: We have set the stage.
-            unsafe { Self::enqueue(this) };
+            unsafe { header.enqueue() };
         }
     }
 }
@@ -370,6 +370,6 @@ impl Spawned {
         }
         // SAFETY: A waker with this table points to a `Spawned`, which it keeps, and which was submitted
         // before it was polled.
-        Some(unsafe { Node::cookie_of(&raw const (*waker.data().cast::<Self>()).node) })
+        Some(unsafe { &*waker.data().cast::<Self>() }.node.cookie())
     }
 }

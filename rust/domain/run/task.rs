@@ -13,14 +13,26 @@
 //!
 //! Tasks are queued until the worker of a [dispatcher](super::dispatch) begins with them.
 
-use super::finish::Followup;
+use super::finish::{
+    Followup,
+    Memory, //
+};
 use crate::{
     domain::core::{
         context::TaskContext,
-        domain::AsyncDomain,
+        cookie::AllBelow,
+        domain::{
+            AsyncDomain,
+            State, //
+        },
         header::{
+            Ops,
+            Owned,
             StackNode,
-            Task, //
+            Task,
+            TaskRef,
+            ToRetire,
+            ToRun, //
         },
         module_refs::ModuleRefs,
         order::{
@@ -29,7 +41,8 @@ use crate::{
         },
         pending::{
             flag,
-            Node, //
+            Node,
+            NodeRef, //
         },
         queue::Server,
         running::{
@@ -39,188 +52,128 @@ use crate::{
         scope_data::ScopeData,
         trace, //
     },
-    ffi, //
+    ffi,
+    wait::Locked, //
 };
 use core::{
     mem::{
         self,
         MaybeUninit, //
     },
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    ptr, //
 };
+use kernel::prelude::*;
 
 impl Task {
     /// Discards a task that has been dequeued: drops its closure, and then counts as finished.
     ///
-    /// # Safety
-    ///
-    /// The task must be in the order of its domain, dequeued, and belong to the caller.
+    /// The dropping happens inside the task, so that a destructor that waits for it is told so.
     // Tested by: mutant node-left-in-item, mutant item-given-back-early.
-    pub(crate) unsafe fn discard(task: NonNull<Self>) {
-        // SAFETY: The task belongs to us, and is valid until `finish` frees it.
-        unsafe {
-            if (*task.as_ptr()).ops.callers_memory {
-                Self::discard_item(task, || false);
-            } else {
-                Finisher::of(task, Thread::Any).discard(task.as_ptr().cast(), task.as_ptr());
-            }
-        }
+    pub(crate) fn discard(task: Owned<ToRun>) {
+        // SAFETY: Nothing is given up.
+        unsafe { Self::discard_unless(task, || false) }
     }
 
-    /// As [`Self::discard`], for a task in the caller's memory, unless `put` gives its share in that up.
+    /// As [`Self::discard`], unless `put` gives up what a task in the caller's memory owns.
     ///
     /// `put` is called with the domain's lock held. If it returns `true`, then the task leaves the order under the
     /// same hold of the lock. Others may have freed the memory by then: what is left to be done is on this stack.
     ///
     /// # Safety
     ///
-    /// As there. The task must not work for a scope. `put` must return `true` if and only if it has given up what
-    /// `ops.discard` would have dropped; it must not drop anything.
+    /// `put` must return `true` if and only if it has given up what `ops.discard` would have dropped; it must not drop
+    /// anything. The task must then work for no scope.
     #[inline]
     // Tested by: model done-item-token-shared, mutant item-token-put-early.
-    pub(crate) unsafe fn discard_item(task: NonNull<Self>, put: impl FnOnce() -> bool) {
-        let this = task.as_ptr();
-        let mut stack_node = StackNode::new();
-        let node = stack_node.node();
+    pub(crate) unsafe fn discard_unless(task: Owned<ToRun>, put: impl FnOnce() -> bool) {
+        let mut stack_node = MaybeUninit::uninit();
+        let mut end = Finisher::new(task, Thread::Any);
 
-        // SAFETY: The task is prepared and belongs to us. Its domain is valid as long as it is in the order.
-        let (mut end, domain) = unsafe {
-            stack_node.ops.set(Some((*this).ops));
-            (Finisher::of(task, Thread::Any), &*(*this).domain)
-        };
-        // SAFETY: The task's node is in the order, and not queued. The stack node takes its place, and stays until it
-        // has been unlinked, here or by `discard`. The task is claimed, and used no more when `put` gives it up.
-        let unlinked = domain.queue.with(|state| unsafe {
-            state.pending.replace(&raw mut (*this).node, node);
-            Self::unclaim(task);
-            put().then(|| unlink(state, node, domain, || end.modules.put()))
-        });
-
-        // SAFETY: A task to be retired has just been given to us. If there is no answer, then the stack node is in the
-        // order still, and nobody has given up what the task owns.
-        unsafe {
-            match unlinked {
-                Some(Some(next)) => Self::retire_elsewhere(next),
-                Some(None) => (),
-                None => end.discard(node, ptr::null_mut()),
+        if end.ops.callers_memory {
+            let unlinked = end.move_to(&mut stack_node, |end, domain, state| {
+                // SAFETY: The stack node is in the order of the domain, whose lock is held, and stays until it is not.
+                put().then(|| unsafe {
+                    unlink(state, NodeRef::new(end.node), domain, || end.modules.put())
+                })
+            });
+            if let Some(next) = unlinked {
+                if let Some(next) = next {
+                    Self::retire_elsewhere(next);
+                }
+                return;
             }
         }
+        end.call(Part::Discard);
+        // SAFETY: There is no server.
+        unsafe { end.finish(None) }.defer();
     }
 
     /// Runs the task, or its parallel part; returns what is left to be done.
     ///
     /// # Safety
     ///
-    /// The task must be prepared, in the order of its domain, and belong to the caller, which is on this
-    /// thread. If there is a `server`, then it must be that of this thread, a worker, which has begun with the task.
+    /// If there is a `server`, then it must be that of this thread, a worker, which has begun with the task.
     // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     pub(crate) unsafe fn execute(
-        task: NonNull<Self>,
+        task: Owned<ToRun>,
         thread: Thread<'_>,
         server: Option<&Server>,
     ) -> Followup {
-        // SAFETY: The task belongs to us until it is finished, or ready and left to whoever retires
-        // it. Its domain is not dropped before the task is finished or detached.
-        unsafe {
-            let this = task.as_ptr();
-            let ops = (*this).ops;
-            let end = Finisher::of(task, thread);
+        trace::task_start(&task);
+        let mut stack_node = MaybeUninit::uninit();
+        let mut end = Finisher::new(task, thread);
 
-            trace::task_start(task);
-            if ops.callers_memory {
-                let mut own = MaybeUninit::<StackNode>::uninit();
-                let node = match server {
-                    // The worker has put it there.
-                    Some(server) => server.stack_node().cast(),
-                    None => {
-                        let stack_node = own.write(StackNode::new());
-
-                        stack_node.ops.set(Some(ops));
-                        let node = stack_node.node();
-                        (*end.domain).queue.with(|state| {
-                            state.pending.replace(&raw mut (*this).node, node);
-                        });
-                        node
-                    }
-                };
-                // The claim is that of the submission which ends here: the caller's code may queue the
-                // task again, or free it.
-                Task::unclaim(task);
-                let attached = end.enter(node, |context| (ops.run)(task, context));
-                end.finish(node, attached, ptr::null_mut(), server)
-            } else {
-                let node = &raw mut (*this).node;
-
-                (*this).worker.set(match thread {
-                    Thread::Worker(worker) => worker.pid(),
-                    Thread::Any => ffi::current_pid(),
-                });
-                let attached = end.enter(node, |context| (ops.run)(task, context));
-
-                match ops.retire {
-                    Some(retire) if !attached => {
-                        // The task has dropped its domain: there is no order any more.
-                        end.enter_detached(node, |context| retire(task, context));
-                        end.finish(node, false, this, server)
-                    }
-                    Some(_) => {
-                        mem::forget(end.modules);
-                        (*this).worker.clear();
-                        Followup {
-                            next: (*end.domain).ready(task, server),
-                            memory: ptr::null_mut(),
-                        }
-                    }
-                    None => end.finish(node, attached, this, server),
-                }
+        if end.ops.callers_memory {
+            match server {
+                // SAFETY: The worker has put it there, and the server stays.
+                Some(server) => unsafe { end.leave_memory(server.stack_node().cast()) },
+                None => end.move_to(&mut stack_node, |_, _, _| ()),
             }
+        } else {
+            end.task.worker.set(thread.pid());
         }
+        end.call(Part::Run);
+        if end.ops.retire.is_some() {
+            if end.is_attached() {
+                // SAFETY: The server is that of this thread.
+                return unsafe { end.ready(server) };
+            }
+            // The task has dropped its domain: there is no order any more.
+            end.call(Part::Retire);
+        }
+        // SAFETY: The server is that of this thread.
+        unsafe { end.finish(server) }
     }
 
     /// Runs a task that has been dequeued, in the context of the caller, which waits for it.
     ///
-    /// # Safety
+    /// # Context
     ///
-    /// The task must be in the order of its domain, dequeued, and belong to the caller, which must be
-    /// in process context.
+    /// Process context; may sleep.
     // Tested by: mutant node-left-in-item, mutant item-given-back-early.
-    pub(crate) unsafe fn execute_here(task: NonNull<Self>) {
-        // SAFETY: By the caller's promise.
-        unsafe { Self::execute(task, Thread::Any, None).defer() }
+    pub(crate) fn execute_here(task: Owned<ToRun>) {
+        // SAFETY: There is no server.
+        unsafe { Self::execute(task, Thread::Any, None) }.defer()
     }
 
     /// Runs the in-order part of a task; returns what is left to be done.
     ///
     /// # Safety
     ///
-    /// The task must be first in the order of its domain, and have been given to the caller to be
-    /// retired, which is the worker; if there is a `server`, then it must be that of this thread.
+    /// If there is a `server`, then it must be that of this thread, which is the worker.
     // Tested by: mutant node-left-in-item, mutant item-given-back-early.
     pub(crate) unsafe fn retire(
-        task: NonNull<Self>,
+        task: Owned<ToRetire>,
         worker: &Worker,
         server: Option<&Server>,
     ) -> Followup {
-        // SAFETY: As in `execute`.
-        unsafe {
-            let this = task.as_ptr();
-            let node = &raw mut (*this).node;
-            let end = Finisher::of(task, Thread::Worker(worker));
-            let retire = (*this).ops.retire;
+        trace::task_retire(&task);
+        let mut end = Finisher::new(task, Thread::Worker(worker));
 
-            trace::task_retire(task);
-            (*this).worker.set(worker.pid());
-            let attached = end.enter(node, |context| {
-                if let Some(retire) = retire {
-                    retire(task, context);
-                }
-            });
-
-            end.finish(node, attached, this, server)
-        }
+        end.task.worker.set(worker.pid());
+        end.call(Part::Retire);
+        // SAFETY: The server is that of this thread.
+        unsafe { end.finish(server) }
     }
 }
 
@@ -233,158 +186,219 @@ pub(crate) enum Thread<'a> {
     Any,
 }
 
-/// What is needed to bring a task to its end, without the task.
+impl Thread<'_> {
+    #[inline]
+    fn pid(self) -> c_int {
+        match self {
+            Self::Worker(worker) => worker.pid(),
+            Self::Any => ffi::current_pid(),
+        }
+    }
+}
+
+/// What is called of a task.
+#[derive(Clone, Copy)]
+enum Part {
+    Run,
+    Retire,
+    Discard,
+}
+
+/// A task on the way to its end, and what is needed there when the task is gone.
+///
+/// # Invariants
+///
+/// - The task belongs to who has this, and so do `modules`, which it holds.
+/// - `node` is the place of the task: its own, or one on a stack that stays for `'a`.
+/// - `node` is in the order of `domain`, unless that is null, since the task has dropped its domain.
+/// - The scope is valid, which the task has yet to leave.
 struct Finisher<'a> {
-    task: NonNull<Task>,
+    /// Not used after its code was called, if its memory is the caller's.
+    task: TaskRef<'static>,
+    ops: &'static Ops,
     domain: *const AsyncDomain,
+    node: *mut Node,
     modules: ModuleRefs,
-    module: *mut ffi::module,
-    scope: *const ScopeData,
+    scope: Option<&'a ScopeData>,
     thread: Thread<'a>,
 }
 
 impl<'a> Finisher<'a> {
-    /// # Safety
-    ///
-    /// The task must be prepared and belong to the caller. There must be one `Finisher` only that is not
-    /// forgotten.
+    #[inline]
     // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
     //   either_part_can_drop_the_domain.
-    unsafe fn of(task: NonNull<Task>, thread: Thread<'a>) -> Self {
-        // SAFETY: The task is valid, and the references that `prepare` took are ours.
-        unsafe {
-            let this = task.as_ptr();
-            let module = (*this).ops.module;
+    fn new<S>(task: Owned<S>, thread: Thread<'a>) -> Self {
+        let task = task.into_task();
+        let (ops, holds) = (task.ops, task.holds);
+        // SAFETY: The task was prepared, and belonged to the caller, which has given it up for this. The scope is
+        // valid until its last task has left it.
+        let (modules, scope) = unsafe { (holds.into_refs(ops.module), holds.scope().as_ref()) };
 
-            Self {
-                task,
-                domain: (*this).domain,
-                modules: (*this).holds.into_refs(module),
-                module,
-                scope: (*this).holds.scope(),
-                thread,
-            }
+        // INVARIANT: The task is in the order of its domain, in its own place.
+        Self {
+            task,
+            ops,
+            domain: task.domain,
+            node: task.place().as_ptr().as_ptr(),
+            modules,
+            scope,
+            thread,
         }
     }
 
-    /// Runs the code of a task; returns whether it is still in the order of its domain.
+    /// Moves the place of the task, whose memory is the caller's, to a node on the stack; calls `then` under the same
+    /// hold of the domain's lock.
+    #[inline]
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
+    fn move_to<R>(
+        &mut self,
+        stack_node: &'a mut MaybeUninit<StackNode>,
+        then: impl FnOnce(&mut Self, &AsyncDomain, &mut Locked<'_, State, AllBelow>) -> R,
+    ) -> R {
+        let stack_node = stack_node.write(StackNode::new());
+
+        stack_node.ops.set(Some(self.ops));
+        let node = stack_node.node();
+        // SAFETY: The task is in the order of the domain, which is valid meanwhile.
+        let domain = unsafe { &*self.domain };
+        domain.queue.with(|state| {
+            // SAFETY: The task is in the order, and not queued. The new node is in none, and borrowed as long as there
+            // is anything to be finished.
+            unsafe {
+                state.pending.replace(self.task.place(), NodeRef::new(node));
+                self.leave_memory(node);
+            }
+            then(self, domain, state)
+        })
+    }
+
+    /// The place of the task, whose memory is the caller's, has moved to a node on the stack.
     ///
     /// # Safety
     ///
-    /// `node` must be the place of the task, and the caller be on the thread of this end.
+    /// `node` must be that one, and stay for `'a`.
+    #[inline]
+    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
+    unsafe fn leave_memory(&mut self, node: *mut Node) {
+        // INVARIANT: The caller promises it.
+        self.node = node;
+        // The claim is that of the submission which ends here: the caller's code may queue the task again,
+        // or free it.
+        //
+        // SAFETY: The task was claimed to be submitted, and its own node is in no order any more.
+        unsafe { Task::unclaim(self.task.as_ptr()) };
+    }
+
+    /// Whether the task is still in the order of its domain.
+    #[inline]
+    fn is_attached(&self) -> bool {
+        !self.domain.is_null()
+    }
+
+    /// Calls the code of the task, inside of it.
+    #[inline]
     // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
     //   either_part_can_drop_the_domain.
-    unsafe fn enter(&self, node: *mut Node, f: impl FnOnce(&TaskContext<'_>)) -> bool {
-        let f = |run: &RunningTask| f(&TaskContext::new(run));
+    fn call(&mut self, part: Part) {
+        let (task, ops) = (self.task.as_ptr(), self.ops);
+        let f = |run: &RunningTask| {
+            let context = &TaskContext::new(run);
 
-        // SAFETY: The domain is valid: the node is in its order.
-        unsafe {
-            match self.thread {
-                Thread::Worker(worker) => AsyncDomain::lockdep_task(self.domain, || {
-                    worker.enter(self.domain, node, self.opener(), f)
-                }),
-                // Lockdep may know of this domain already.
-                Thread::Any => RunningTask::enter_nested(self.domain, node, self.opener(), f),
+            // SAFETY: The task belongs to us. It is run, or discarded, once, and retired after that.
+            unsafe {
+                match (part, ops.retire) {
+                    (Part::Run, _) => (ops.run)(task, context),
+                    (Part::Retire, Some(retire)) => retire(task, context),
+                    (Part::Retire, None) => (),
+                    (Part::Discard, _) => (ops.discard)(task),
+                }
             }
+        };
+
+        let (domain, node, opener) = (self.domain, self.node, self.opener());
+        // SAFETY: The node is in the order of the domain, unless there is none. The thread is this one.
+        let attached = unsafe {
+            match self.thread {
+                Thread::Worker(worker) => {
+                    AsyncDomain::lockdep_task(domain, || worker.enter(domain, node, opener, f))
+                }
+                // Lockdep may know of this domain already.
+                Thread::Any => RunningTask::enter_nested(domain, node, opener, f),
+            }
+        };
+        if !attached {
+            // INVARIANT: The task has dropped its domain.
+            self.domain = ptr::null();
         }
     }
 
     /// The open scope that the task belongs to, or null.
     #[inline]
-    // Tested by: mutant scope-forgets-opener.
     fn opener(&self) -> *const RunningTask {
-        // SAFETY: A scope is valid until its last task has left it.
-        unsafe { self.scope.as_ref() }.map_or(ptr::null(), |scope| scope.opener)
+        self.scope.map_or(ptr::null(), |scope| scope.opener)
     }
 
-    /// Runs code of a task that has dropped its domain.
+    /// The parallel part is done, of a task that has an in-order part; returns what is left to be done.
     ///
     /// # Safety
     ///
-    /// As above.
-    // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
-    //   either_part_can_drop_the_domain.
-    unsafe fn enter_detached(&self, node: *mut Node, f: impl FnOnce(&TaskContext<'_>)) {
-        let f = |run: &RunningTask| f(&TaskContext::new(run));
-
-        // SAFETY: There is no domain in whose order the node would have to be.
-        unsafe {
-            match self.thread {
-                Thread::Worker(worker) => worker.enter(ptr::null(), node, self.opener(), f),
-                Thread::Any => RunningTask::enter_nested(ptr::null(), node, self.opener(), f),
-            }
-        };
+    /// The task must be attached; `server` as for [`Task::execute`].
+    #[inline]
+    // Tested by: mutant retired-when-ready, mutant ready-looked-before-set.
+    unsafe fn ready(self, server: Option<&Server>) -> Followup {
+        mem::forget(self.modules);
+        self.task.worker.clear();
+        // SAFETY: The task is in the order of the domain, and ours until then.
+        let next = unsafe { (*self.domain).ready(self.task, server) };
+        Followup {
+            next,
+            memory: Memory::NONE,
+        }
     }
 
     /// Counts the task as finished, and tells whom it worked for; returns what is left to be done.
     ///
     /// # Safety
     ///
-    /// If `attached`, then `node` must be in the order of the domain. `memory` must be null or the
-    /// allocation of the task, which belongs to the caller. `server` as for [`Task::execute`].
+    /// The task must have been run, and retired if it has an in-order part, or discarded. `server` as for
+    /// [`Task::execute`].
     // Tested by: kunit tasks_that_have_dropped_their_domain_hold_their_module, kunit
     //   either_part_can_drop_the_domain.
-    unsafe fn finish(
-        self,
-        node: *mut Node,
-        attached: bool,
-        memory: *mut Task,
-        server: Option<&Server>,
-    ) -> Followup {
-        let modules = self.modules;
+    unsafe fn finish(self, server: Option<&Server>) -> Followup {
+        let Self {
+            task, ops, modules, ..
+        } = self;
         let settle = || {
-            // SAFETY: The task was run or discarded. If its memory is not the caller's, then it is still there.
-            unsafe {
-                if let Some(settle) = memory.as_ref().and_then(|task| task.ops.settle) {
-                    settle(NonNull::new_unchecked(memory));
-                }
+            if let Some(settle) = ops.settle {
+                // SAFETY: The task was run or discarded, and is still there: its memory is not the caller's.
+                unsafe { settle(task.as_ptr()) };
             }
             drop(modules);
         };
 
-        // SAFETY: By the caller's promise. The domain may be gone after `finish`. A scope is valid
-        // until its last task has left it.
-        let next = unsafe {
-            let next = if attached {
-                (*self.domain).finish(node, server, settle)
-            } else {
-                let shared = (*node).has(flag::SHARED);
-
-                settle();
-                if shared {
-                    // It got this one when its domain was dropped.
-                    drop(ModuleRefs::from_domain(self.module));
-                }
-                Next::Nothing
+        let next = if self.domain.is_null() {
+            // SAFETY: The node is ours. If it shared the domain's reference, then it got one of its own when its domain
+            // was dropped.
+            let shared = unsafe {
+                (*self.node)
+                    .has(flag::SHARED)
+                    .then(|| ModuleRefs::from_domain(ops.module))
             };
 
-            if let Some(scope) = self.scope.as_ref() {
-                scope.remove_task();
-            }
-            next
+            settle();
+            drop(shared);
+            Next::Nothing
+        } else {
+            // SAFETY: The node is in the order of the domain, which may be gone afterwards. The server is that of
+            // this thread.
+            unsafe { (*self.domain).finish(self.node, server, settle) }
         };
-        Followup { next, memory }
-    }
 
-    /// Drops what the task is made of, and brings it to its end, outside of a worker.
-    ///
-    /// The dropping happens inside the task, so that a destructor that waits for it is told so.
-    ///
-    /// # Safety
-    ///
-    /// `node` must be the place of the task, and in the order of the domain. `memory` must be null
-    /// or an allocation that belongs to the caller.
-    // Tested by: mutant node-left-in-item, mutant item-given-back-early.
-    unsafe fn discard(self, node: *mut Node, memory: *mut Task) {
-        // SAFETY: By the caller's promise. A task that is to be retired belongs to us. In an
-        // interrupt, `RunningTask` does not look at the thread.
-        unsafe {
-            let discard = (*self.task.as_ptr()).ops.discard;
-            let task = self.task;
-            let attached =
-                RunningTask::enter_nested(self.domain, node, self.opener(), |_| discard(task));
-
-            self.finish(node, attached, memory, None).defer();
+        if let Some(scope) = self.scope {
+            scope.remove_task();
         }
+        // SAFETY: The task has finished.
+        let memory = unsafe { Memory::of(task.as_ptr(), ops) };
+        Followup { next, memory }
     }
 }

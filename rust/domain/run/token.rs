@@ -5,7 +5,10 @@
 use crate::{
     domain::core::{
         domain::AsyncDomain,
-        header::Task,
+        header::{
+            Owned,
+            Task, //
+        },
         pending::flag, //
     },
     ffi, //
@@ -57,7 +60,7 @@ impl Task {
     ///
     /// # Safety
     ///
-    /// `this` must be that of a token that is not used any more. `put` as for [`Self::discard_item`].
+    /// `this` must be that of a token that is not used any more. `put` as for [`Self::discard_unless`].
     // Tested by: model done-item-token-shared, kunit a_token_drops_its_item_before_it_is_done.
     pub(crate) unsafe fn finish_token(
         this: NonNull<Self>,
@@ -69,7 +72,9 @@ impl Task {
             if put.is_some() && Self::defer_token(this) {
                 return;
             }
-            ffi::with_spin_locks(|| Self::discard_item(this, || put.is_none_or(|put| put(this))));
+            ffi::with_spin_locks(|| {
+                Self::discard_unless(Owned::new(this), || put.is_none_or(|put| put(this)))
+            });
         }
     }
 }

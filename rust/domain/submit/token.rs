@@ -79,13 +79,12 @@ impl InFlight {
 // SAFETY: `run` does not touch the work item after it has been freed.
 // Tested by: kunit finished_by_a_timer_interrupt, test torture.
 unsafe impl ffi::WorkFunction for InFlight {
+    type Item = Self;
+
     // Tested by: kunit finished_by_a_timer_interrupt, test torture.
-    unsafe fn run(work: *mut ffi::work_struct) {
-        // SAFETY: Work items with this function are in an `InFlight` whose token is gone.
-        unsafe {
-            let work: *mut kernel::types::Opaque<ffi::work_struct> = work.cast();
-            Self::finish(kernel::container_of!(work, InFlight, work));
-        }
+    unsafe fn run(this: NonNull<Self>) {
+        // SAFETY: Its token is gone.
+        unsafe { Self::finish(this.as_ptr()) };
     }
 }
 
@@ -168,11 +167,8 @@ impl Drop for Token {
 
         #[cfg(CONFIG_PREEMPT_RT)]
         // SAFETY: The work item is in memory of ours, which the work function frees. It never waits.
-        unsafe {
-            let work = kernel::types::Opaque::cast_into(&raw const (*this).work);
-            if crate::queue::defer::<InFlight>(work) {
-                return;
-            }
+        if unsafe { crate::queue::defer::<InFlight>(&*this) } {
+            return;
         }
 
         // SAFETY: By the type invariant; the token is being dropped.

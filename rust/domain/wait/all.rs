@@ -5,14 +5,12 @@
 use crate::{
     domain::core::{
         cookie::Cookie,
-        domain::AsyncDomain,
         registry,
         running::RunningTask, //
     },
     errno::EDEADLK,
     wait::WaitMode, //
 };
-use core::ptr;
 use kernel::prelude::*;
 
 /// Waits until all registered domains, one after the other, have been seen empty, over and over
@@ -27,11 +25,12 @@ use kernel::prelude::*;
 /// # Context
 ///
 /// Process context; may sleep.
-// Tested by: kunit a_visited_domain_is_not_dropped.
 pub fn synchronize_all() -> Result {
-    if registry::locked(|| {
-        // SAFETY: The registry's lock is held.
-        RunningTask::any(|run| unsafe { run.domain() }.is_some_and(|domain| !domain.exclusive))
+    if registry::locked(|registry| {
+        RunningTask::any(|run| {
+            run.registered_domain(registry)
+                .is_some_and(|domain| !domain.exclusive)
+        })
     }) {
         return Err(EDEADLK);
     }
@@ -39,21 +38,10 @@ pub fn synchronize_all() -> Result {
     Ok(())
 }
 
-/// The first of the domains that is not exclusive, pinned.
-fn pin_first(
-    mut domains: impl Iterator<Item = &'static AsyncDomain>,
-) -> Option<&'static AsyncDomain> {
-    domains
-        .find(|domain| !domain.exclusive)
-        .inspect(|domain| domain.pin())
-}
-
 /// Waits for each registered domain in turn; returns whether there was anything to wait for.
-// Tested by: mutant pins-not-counted, mutant exclusive-domains-pinned.
 fn visit_all() -> Result<bool> {
     let mut waited = false;
-    // SAFETY: The lock is held, and the domain is pinned.
-    let mut current = registry::locked(|| pin_first(unsafe { registry::domains() }));
+    let mut current = registry::locked(|registry| registry.pin_after(None));
 
     while let Some(domain) = current {
         let ret = if domain.frontier() < Cookie::IDLE {
@@ -63,14 +51,14 @@ fn visit_all() -> Result<bool> {
             Ok(())
         };
 
-        current = registry::locked(|| {
-            // SAFETY: The lock is held. The domain is still in the list, since it is pinned.
-            let rest = unsafe { registry::domains() }
-                .skip_while(|other| !ptr::eq(*other, domain))
-                .skip(1);
-            let next = if ret.is_ok() { pin_first(rest) } else { None };
+        current = registry::locked(|registry| {
+            // It is still in the list, since it is pinned.
+            let next = match ret {
+                Ok(()) => registry.pin_after(Some(&domain)),
+                Err(_) => None,
+            };
 
-            domain.unpin();
+            domain.unpin(registry);
             next
         });
         ret?;
@@ -87,7 +75,10 @@ mod tests {
         settle,
         Thread, //
     };
-    use crate::Submit;
+    use crate::{
+        AsyncDomain,
+        Submit, //
+    };
 
     crate::static_domain!(static REGISTERED);
     crate::static_domain!(static EXCLUSIVE, exclusive);

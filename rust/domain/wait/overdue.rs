@@ -74,7 +74,7 @@ pub(crate) fn report(domain: &AsyncDomain, what: &str, seconds: u32) {
     match Snapshot::with_room(SHOWN, GFP_NOWAIT) {
         Ok(mut snapshot) => {
             // The domain's owner is there for as long.
-            registry::locked(|| snapshot.look_at(domain));
+            registry::locked(|_| snapshot.look_at(domain));
             print(&snapshot, what, seconds);
         }
         Err(_) => pr_warn!(

@@ -35,7 +35,10 @@ use loom::sync::atomic::Ordering::{
     Relaxed,
     Release, //
 };
-use std::ptr;
+use std::ptr::{
+    self,
+    NonNull, //
+};
 
 pub use super::sched::{
     TASK_INTERRUPTIBLE,
@@ -121,13 +124,50 @@ pub unsafe extern "C-unwind" fn wake_function<T: WakeFunction>(
 /// # Safety
 ///
 /// As above.
-pub unsafe trait WorkFunction {
-    unsafe fn run(work: *mut work_struct);
+pub unsafe trait HasWork: Sized {
+    const OFFSET: usize;
+
+    fn work(&self) -> *mut work_struct {
+        ptr::from_ref(self)
+            .wrapping_byte_add(Self::OFFSET)
+            .cast_mut()
+            .cast()
+    }
 }
 
-pub unsafe fn init_work<T: WorkFunction>(work: *mut work_struct) {
+macro_rules! impl_has_work {
+    ($type:ty, $field:ident) => {
+        // SAFETY: It is the offset of the field.
+        unsafe impl crate::ffi::HasWork for $type {
+            const OFFSET: usize = core::mem::offset_of!($type, $field);
+        }
+    };
+}
+pub(crate) use impl_has_work;
+
+/// # Safety
+///
+/// As above.
+pub unsafe trait WorkFunction {
+    type Item: HasWork;
+
+    unsafe fn run(item: NonNull<Self::Item>);
+}
+
+unsafe fn work_function<T: WorkFunction>(work: *mut work_struct) {
+    // SAFETY: As `rust/ffi/work.rs`.
+    unsafe {
+        T::run(NonNull::new_unchecked(
+            work.byte_sub(T::Item::OFFSET).cast(),
+        ))
+    }
+}
+
+pub unsafe fn init_work<T: WorkFunction>(item: &T::Item) -> *mut work_struct {
+    let work = item.work();
     // SAFETY: The item is valid for writing.
-    unsafe { (*work).func = T::run };
+    unsafe { (*work).func = work_function::<T> };
+    work
 }
 
 pub const fn this_module() -> *mut module {

@@ -56,9 +56,7 @@ fn check(domain: &AsyncDomain) {
 fn check_begun(domain: &AsyncDomain, cookie: Cookie) {
     check(domain);
     domain.queue.with(|state| {
-        let next = state.pending.first_queued();
-        // SAFETY: Nodes in the list are valid.
-        let next = next.map(|node| unsafe { node.as_ref() }.cookie());
+        let next = state.pending.first_queued().map(|node| node.cookie());
         assert!(
             next.is_none_or(|next| next > cookie),
             "a task began before one with a lower cookie"
