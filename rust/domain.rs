@@ -91,7 +91,10 @@ pub use life::{
 pub use run::cancel::Cancelled;
 pub use submit::{
     error::SubmitError,
-    handle::Handle,
+    handle::{
+        Handle,
+        JoinAsync, //
+    },
     item::{
         HasTask,
         TaskHeader,

@@ -14,6 +14,7 @@ pub(crate) mod module_refs;
 pub(crate) mod name;
 pub(crate) mod order;
 pub(crate) mod pending;
+pub(crate) mod poller;
 pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod running;

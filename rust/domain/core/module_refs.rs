@@ -79,6 +79,31 @@ impl ModuleRef {
     }
 }
 
+/// The module whose code calls, or null: the kernel itself.
+///
+/// # Invariants
+///
+/// As long as this is used, code of that module is running, which makes the module stay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller(*mut ffi::module);
+
+impl Caller {
+    #[cfg(ASYNC_DOMAIN_KUNIT)]
+    pub(crate) const KERNEL: Self = Self(ptr::null_mut());
+
+    /// The module into which this is inlined. It must not be kept when that code has returned.
+    #[inline(always)]
+    pub(crate) const fn here() -> Self {
+        // INVARIANT: This is a part of its code.
+        Self(ffi::this_module())
+    }
+
+    #[inline]
+    pub(crate) const fn as_ptr(self) -> *mut ffi::module {
+        self.0
+    }
+}
+
 /// Whether a task of this submitter need not hold its module, since the domain does: one reference on
 /// its owner for as long as there are such tasks.
 ///
@@ -183,6 +208,25 @@ impl ModuleRefs {
         }
     }
 
+    /// Takes a reference on the module that calls; may be called in any context.
+    ///
+    /// Fails with `ESHUTDOWN` if it is being unloaded.
+    // Tested by: kunit a_handle_can_be_awaited.
+    pub(crate) fn of(module: Caller) -> Result<Self> {
+        Ok(Self {
+            // SAFETY: Its code is running.
+            submitter: unsafe { ModuleRef::get(module.as_ptr()) }?,
+            owner: ModuleRef::NONE,
+        })
+    }
+
+    /// As [`Self::get`], for the module that calls.
+    // Tested by: mutant module-not-held, kunit modules_stay_until_future_and_waker_are_gone.
+    pub(crate) fn with_owner(module: Caller, domain: &AsyncDomain) -> Result<Self> {
+        // SAFETY: Its code is running.
+        unsafe { Self::get(module.as_ptr(), domain) }
+    }
+
     /// Takes the references on the submitter, and on the module that made the domain; may be called in
     /// any context.
     ///
@@ -196,7 +240,7 @@ impl ModuleRefs {
     pub(crate) unsafe fn get(submitter: *mut ffi::module, domain: &AsyncDomain) -> Result<Self> {
         let mut refs = Self::none();
 
-        // SAFETY: By the caller's promise.
+        // SAFETY: The caller promises that the submitter is null or valid.
         refs.submitter = unsafe { ModuleRef::get(submitter) }?;
         if domain.owner() != submitter {
             refs.owner = Self::get_owner(domain)?;

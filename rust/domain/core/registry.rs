@@ -122,6 +122,13 @@ impl Registry {
         }
         domains.find(|domain| !domain.exclusive).map(Pinned::new)
     }
+
+    /// Pins the domain at this address, if there is one.
+    pub(crate) fn pin_at(&self, domain: *const AsyncDomain) -> Option<Pinned> {
+        self.domains()
+            .find(|other| ptr::eq(*other, domain))
+            .map(Pinned::new)
+    }
 }
 
 /// A domain that is not dropped before it is [unpinned](Self::unpin).

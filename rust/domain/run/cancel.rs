@@ -20,6 +20,7 @@ use crate::domain::core::{
         flag,
         NodeRef, //
     },
+    registry,
     scope_data::ScopeData,
     trace, //
 };
@@ -33,6 +34,17 @@ pub enum Cancelled {
     AskedToStop,
     /// The domain has no unfinished task with this cookie.
     NotFound,
+}
+
+impl Cancelled {
+    /// Drops what was found, if it was dequeued.
+    fn of(found: Option<Option<Taken>>) -> Self {
+        match found.map(discard) {
+            Some(true) => Self::Dropped,
+            Some(false) => Self::AskedToStop,
+            None => Self::NotFound,
+        }
+    }
 }
 
 impl AsyncDomain {
@@ -72,17 +84,31 @@ impl AsyncDomain {
     /// Any in which what is cancelled can be dropped.
     // Tested by: model domain-cancel, kunit what_has_not_started_never_runs_and_is_dropped_once.
     pub fn cancel(&self, cookie: Cookie) -> Cancelled {
-        let found = self.queue.with(|state| {
+        Cancelled::of(self.take(cookie))
+    }
+
+    /// As [`Self::cancel`], for a domain that may be gone. Cookies are never used again: another domain at
+    /// the same address has no such task.
+    // Tested by: kunit a_handle_cancels_its_task.
+    pub(crate) fn cancel_at(domain: *const Self, cookie: Cookie) -> Cancelled {
+        let Some(domain) = registry::locked(|registry| registry.pin_at(domain)) else {
+            return Cancelled::NotFound;
+        };
+        let found = domain.take(cookie);
+
+        // Before the task is dropped, which may own the domain, and would wait for the pin.
+        registry::locked(|registry| domain.unpin(registry));
+        Cancelled::of(found)
+    }
+
+    /// Dequeues one task; asks it to stop if it has begun.
+    // Tested by: mutant cancelled-not-dropped, mutant closure-leaked-on-cancel.
+    fn take(&self, cookie: Cookie) -> Option<Option<Taken>> {
+        self.queue.with(|state| {
             from_last(state, |state, node| {
                 (node.cookie() == cookie).then(|| take(state, node, self))
             })
-        });
-
-        match found.map(discard) {
-            Some(true) => Cancelled::Dropped,
-            Some(false) => Cancelled::AskedToStop,
-            None => Cancelled::NotFound,
-        }
+        })
     }
 
     /// Cancels all tasks; returns how many will never run.

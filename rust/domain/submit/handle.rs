@@ -11,13 +11,22 @@ use super::{
     target::Destination, //
 };
 use crate::{
-    domain::core::{
-        context::TaskContext,
-        cookie::Cookie,
-        header::{
-            Ops,
-            Task, //
-        }, //
+    domain::{
+        core::{
+            context::TaskContext,
+            cookie::Cookie,
+            domain::AsyncDomain,
+            header::{
+                Ops,
+                Task, //
+            },
+            module_refs::{
+                Caller,
+                ModuleRefs, //
+            },
+            poller::Poller, //
+        },
+        run::cancel::Cancelled, //
     },
     errno::{
         ECANCELED,
@@ -27,11 +36,21 @@ use crate::{
     lock_class,
     wait::{
         AnyWakeup,
+        Locked,
         WaitMode,
-        WaitQueue, //
+        WaitQueue,
+        Waiting, //
     }, //
 };
-use core::ptr::NonNull;
+use core::{
+    future::Future,
+    ptr::NonNull,
+    task::{
+        self,
+        ready,
+        Poll, //
+    }, //
+};
 use kernel::{
     alloc::Flags,
     prelude::*,
@@ -40,7 +59,8 @@ use kernel::{
 
 /// A task that gives a value; see [`Submit::schedule_with_handle`](crate::Submit::schedule_with_handle).
 ///
-/// Dropping the handle neither cancels the task nor leaks its value.
+/// It can be [asked](Self::is_finished), [waited](Self::join) for, [awaited](Self::join_async) and [cancelled](Self::cancel);
+/// dropping it neither cancels the task nor leaks its value.
 ///
 /// # Examples
 ///
@@ -59,7 +79,16 @@ use kernel::{
 pub struct Handle<T> {
     cell: Arc<Cell<T>>,
     cookie: Cookie,
+    /// Where the task is. The domain may be gone, unless the task is unfinished.
+    domain: *const AsyncDomain,
 }
+
+// SAFETY: The domain is only looked for; the value may be sent to other threads.
+// Tested by: compile-fail handle_value_not_send.
+unsafe impl<T: Send> Send for Handle<T> {}
+// SAFETY: A shared handle gives no value.
+// Tested by: compile-fail handle_value_not_send.
+unsafe impl<T: Send> Sync for Handle<T> {}
 
 /// Where a task's value goes. The task and its handle have a reference each.
 type Cell<T> = WaitQueue<Outcome<T>, AnyWakeup>;
@@ -68,6 +97,26 @@ struct Outcome<T> {
     stage: Stage,
     /// What the task has returned, until it is taken. Not dropped with the cell, but by a handle or by the task.
     value: Option<T>,
+}
+
+impl<T> Outcome<T> {
+    /// What the handle waits with.
+    fn unless_done(outcome: &mut Locked<'_, Self, AnyWakeup>) -> Result<Option<AnyWakeup>> {
+        Ok((outcome.stage == Stage::Pending).then_some(AnyWakeup))
+    }
+
+    /// Takes the value of a task that is done.
+    fn take(&mut self) -> Result<T> {
+        match (self.stage, self.value.take()) {
+            (Stage::Done, Some(value)) => {
+                self.stage = Stage::Taken;
+                Ok(value)
+            }
+            (Stage::Done, None) => Err(ECANCELED),
+            // Pending is not seen after the wait, and this is the only handle.
+            _ => Err(ENODATA),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,20 +171,131 @@ impl<T: Send> Handle<T> {
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     pub fn join_with(&mut self, mode: WaitMode) -> Result<T> {
-        self.cell.wait(mode, |outcome| {
-            Ok((outcome.stage == Stage::Pending).then_some(AnyWakeup))
-        })?;
+        self.cell.wait(mode, Outcome::unless_done)?;
+        self.cell.with(|outcome| outcome.take())
+    }
 
-        self.cell
-            .with(|outcome| match (outcome.stage, outcome.value.take()) {
-                (Stage::Done, Some(value)) => {
-                    outcome.stage = Stage::Taken;
-                    Ok(value)
-                }
-                (Stage::Done, None) => Err(ECANCELED),
-                // Pending is not seen after the wait, and this is the only handle.
-                _ => Err(ENODATA),
-            })
+    /// Waits for the task's value, as a future, and takes it: what [`Self::join_with`] does with a thread.
+    ///
+    /// While the future waits, the module that polls it cannot be unloaded. Dropped before it is ready, it leaves the
+    /// value to the handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use async_domain::{new_async_domain, Submit};
+    ///
+    /// let domain = new_async_domain!("sizes", GFP_KERNEL)?;
+    /// let mut size = domain.schedule_with_handle(GFP_KERNEL, |_| 4096)?;
+    ///
+    /// domain.spawn(GFP_KERNEL, async move {
+    ///     // No thread sleeps here.
+    ///     if let Ok(size) = size.join_async(GFP_KERNEL).await {
+    ///         pr_info!("{size} blocks\n");
+    ///     }
+    /// })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The future gives
+    ///
+    /// - `ECANCELED`: the task was cancelled.
+    /// - `ENODATA`: the value has been taken already.
+    /// - `ESHUTDOWN`: it would have to wait, and the module that polls it is being unloaded.
+    /// - `EBUSY`: it waits for another module, which has polled it before.
+    /// - `ENOMEM`: it would have to wait, and there is no memory for its wait entry.
+    ///
+    /// # Context
+    ///
+    /// As for [`AsyncDomain::synchronize_async`].
+    pub fn join_async(&mut self, flags: Flags) -> JoinAsync<'_, T> {
+        JoinAsync {
+            cell: &self.cell,
+            flags,
+            waiting: Waiting::new(&self.cell),
+            poller: Poller::none(),
+        }
+    }
+
+    /// Whether the task is done: it has run or was cancelled, and [`Self::join`] would not wait.
+    ///
+    /// # Context
+    ///
+    /// Any.
+    pub fn is_finished(&self) -> bool {
+        self.cell.with(|outcome| outcome.stage != Stage::Pending)
+    }
+
+    /// Cancels the task; see [`AsyncDomain::cancel`]. If that says [`Cancelled::Dropped`], then there will be no value;
+    /// a task that was asked to stop still gives one.
+    ///
+    /// # Context
+    ///
+    /// Any in which the task's closure can be dropped.
+    // Tested by: kunit a_handle_cancels_its_task.
+    pub fn cancel(&self) -> Cancelled {
+        AsyncDomain::cancel_at(self.domain, self.cookie)
+    }
+}
+
+/// A future that takes a task's value; see [`Handle::join_async`].
+///
+/// # Examples
+///
+/// ```
+/// use async_domain::{domain::JoinAsync, new_async_domain, Submit};
+///
+/// async fn larger(a: JoinAsync<'_, u64>, b: JoinAsync<'_, u64>) -> Result<u64> {
+///     Ok(a.await?.max(b.await?))
+/// }
+///
+/// let domain = new_async_domain!("sizes", GFP_KERNEL)?;
+/// let mut a = domain.schedule_with_handle(GFP_KERNEL, |_| 4096)?;
+/// let mut b = domain.schedule_with_handle(GFP_KERNEL, |_| 512)?;
+///
+/// domain.spawn(GFP_KERNEL, async move {
+///     if let Ok(size) = larger(a.join_async(GFP_KERNEL), b.join_async(GFP_KERNEL)).await {
+///         pr_info!("{size}\n");
+///     }
+/// })?;
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use = "futures do nothing unless they are polled"]
+pub struct JoinAsync<'a, T> {
+    cell: &'a Cell<T>,
+    flags: Flags,
+    // Before the references on modules, which are dropped last.
+    waiting: Waiting<'a, Outcome<T>, AnyWakeup>,
+    poller: Poller,
+}
+
+impl<T> JoinAsync<'_, T> {
+    /// Polls for a module.
+    fn poll_for(&mut self, module: Caller, cx: &mut task::Context<'_>) -> Poll<Result<T>> {
+        let cell = self.cell;
+
+        let waits = self.poller.is(module, || {
+            if cell.with(|outcome| outcome.stage != Stage::Pending) {
+                return Ok(None);
+            }
+            ModuleRefs::of(module).map(Some)
+        })?;
+        if waits {
+            ready!(self.waiting.poll(cx, self.flags, Outcome::unless_done))?;
+        }
+        Poll::Ready(cell.with(|outcome| outcome.take()))
+    }
+}
+
+impl<T> Future for JoinAsync<'_, T> {
+    type Output = Result<T>;
+
+    // Inlined into the module that polls.
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result<T>> {
+        self.get_mut().poll_for(Caller::here(), cx)
     }
 }
 
@@ -261,7 +421,11 @@ where
 
     // SAFETY: The caller answers for what the closure borrows.
     match unsafe { closure::submit(to, flags, body) } {
-        Ok(cookie) => Ok(Handle { cell, cookie }),
+        Ok(cookie) => Ok(Handle {
+            cell,
+            cookie,
+            domain: to.domain,
+        }),
         Err(error) => Err(error.map(|body| body.func)),
     }
 }
@@ -282,6 +446,10 @@ mod tests {
     use crate::{
         Cancelled,
         Submit, //
+    };
+    use core::{
+        future::poll_fn,
+        pin::pin, //
     };
     use kernel::{
         sync::atomic::{
@@ -365,6 +533,93 @@ mod tests {
             let ret = handle.join_with(WaitMode::UNINTERRUPTIBLE);
             assert_eq!(ret, Err(ECANCELED));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_handle_cancels_its_task() -> Result {
+        let domain = domain()?;
+        let mut handle = kunit::with_full_queue(|| {
+            let d = domain.clone();
+            let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| drop(d))?;
+
+            // The closure is the last owner of the domain, which is dropped with it.
+            drop(domain);
+            assert!(!handle.is_finished());
+            assert_eq!(handle.cancel(), Cancelled::Dropped);
+            assert!(handle.is_finished());
+            Ok(handle)
+        })?;
+        assert_eq!(handle.cancel(), Cancelled::NotFound);
+        let ret = handle.join_with(WaitMode::UNINTERRUPTIBLE);
+        assert_eq!(ret, Err(ECANCELED));
+
+        let (domain, begun) = (crate::kunit::domain()?, Gate::new()?);
+        let b = begun.clone();
+        let handle = domain.schedule_with_handle(GFP_KERNEL, move |context| {
+            b.open();
+            kunit::eventually(|| context.should_stop())
+        })?;
+        begun.wait();
+        assert_eq!(handle.cancel(), Cancelled::AskedToStop);
+        assert_eq!(handle.join(), Ok(true));
+        Ok(())
+    }
+
+    #[test]
+    fn a_handle_can_be_awaited() -> Result {
+        let (domain, gate) = (domain()?, Gate::new()?);
+        let g = gate.clone();
+        let mut first = domain.schedule_with_handle(GFP_KERNEL, move |_| {
+            g.wait();
+            20
+        })?;
+        let mut second = domain.schedule_with_handle(GFP_KERNEL, |_| 22)?;
+        let sum = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;
+        let s = sum.clone();
+        domain.spawn(GFP_KERNEL, async move {
+            // Polled once, and dropped, it leaves the value.
+            let early = {
+                let mut once = pin!(first.join_async(GFP_KERNEL));
+                poll_fn(|cx| Poll::Ready(once.as_mut().poll(cx).is_ready())).await
+            };
+            assert!(!early);
+            gate.open();
+
+            let both = (
+                first.join_async(GFP_KERNEL).await,
+                second.join_async(GFP_KERNEL).await,
+            );
+            let again = first.join_async(GFP_KERNEL).await;
+            if let ((Ok(a), Ok(b)), Err(ENODATA)) = (both, again) {
+                s.store(a + b, Relaxed);
+            }
+        })?;
+        domain.synchronize(..)?;
+        assert_eq!(sum.load(Relaxed), 42);
+        Ok(())
+    }
+
+    #[test]
+    fn who_awaits_a_handle_is_held() -> Result {
+        let (domain, gate) = (domain()?, Gate::new()?);
+        let g = gate.clone();
+        let mut handle = domain.schedule_with_handle(GFP_KERNEL, move |_| g.wait())?;
+        // SAFETY: It is this module.
+        let refs = || unsafe { ffi::module_refcount(ffi::this_module()) };
+        let before = refs();
+        let mut cx = task::Context::from_waker(task::Waker::noop());
+
+        let mut future = handle.join_async(GFP_KERNEL);
+        assert!(future.poll_for(Caller::here(), &mut cx).is_pending());
+        assert_eq!(refs(), before + 1);
+        // No other module may poll it, as if it were the kernel.
+        let other = future.poll_for(Caller::KERNEL, &mut cx);
+        assert_eq!(other, Poll::Ready(Err(EBUSY)));
+        drop(future);
+        assert_eq!(refs(), before);
+        gate.open();
+        assert_eq!(handle.join(), Ok(()));
         Ok(())
     }
 

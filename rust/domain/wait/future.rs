@@ -13,11 +13,14 @@ use crate::{
             AsyncDomain,
             State, //
         },
-        module_refs::ModuleRefs,
+        module_refs::{
+            Caller,
+            ModuleRefs, //
+        },
+        poller::Poller,
         running::RunningTask, //
     },
     errno::EDEADLK,
-    ffi,
     wait::{
         AtLeast,
         Waiting, //
@@ -73,19 +76,11 @@ pub struct SynchronizeAsync<'a> {
     /// The cookie below which all must be done; `None` for all that there are.
     cookie: Option<Cookie>,
     flags: Flags,
-    /// The module that polls it, which is held, and so is the domain's owner.
-    poller: Option<*mut ffi::module>,
     // Before the references on modules, which are dropped last.
     waiting: Waiting<'a, State, AllBelow>,
-    modules: ModuleRefs,
+    /// Holds the domain's owner, too.
+    poller: Poller,
 }
-
-// SAFETY: The poller is only used to count references, which any thread may do; the rest is `Send`.
-// Tested by: model future-dropped, model future-polled.
-unsafe impl Send for SynchronizeAsync<'_> {}
-// SAFETY: Nothing can be done through a shared reference.
-// Tested by: model future-dropped, model future-polled.
-unsafe impl Sync for SynchronizeAsync<'_> {}
 
 impl AsyncDomain {
     /// Waits, as a future, until tasks are done: what [`Self::synchronize`] does with a thread.
@@ -137,70 +132,36 @@ impl AsyncDomain {
             domain: self,
             cookie: tasks.end(),
             flags,
-            poller: None,
             waiting: Waiting::new(&self.queue),
-            modules: ModuleRefs::none(),
+            poller: Poller::none(),
         }
     }
 }
 
 impl SynchronizeAsync<'_> {
-    /// Where the frontier has to be.
-    fn end(&self) -> Cookie {
-        self.cookie.unwrap_or(Cookie::IDLE)
-    }
-
-    /// Makes ready to wait for a module; `Some` if there is nothing to wait for.
-    ///
-    /// # Safety
-    ///
-    /// `poller` must be null or a module that is running.
-    // Tested by: model future-dropped, model future-polled.
-    unsafe fn begin(&mut self, poller: *mut ffi::module) -> Option<Result> {
-        if self.cookie.is_some_and(|cookie| cookie > Cookie::now()) {
-            return Some(Err(EINVAL));
-        }
-        if self.domain.frontier() >= self.end() {
-            return Some(Ok(()));
-        }
-        if RunningTask::is_inside(self.domain, self.end()) {
-            return Some(Err(EDEADLK));
-        }
-        // What is linked may be called. What it calls may be the code of the module that waits, which
-        // would be gone, had the future been leaked.
-        //
-        // SAFETY: By the caller's promise. The owner is valid by the domain's invariant.
-        match unsafe { ModuleRefs::get(poller, self.domain) } {
-            Ok(modules) => self.modules = modules,
-            Err(e) => return Some(Err(e)),
-        }
-        self.poller = Some(poller);
-        None
-    }
-
     /// Polls for a module.
-    ///
-    /// # Safety
-    ///
-    /// As above.
-    // Tested by: model future-dropped, model future-polled.
-    unsafe fn poll_for(
-        &mut self,
-        poller: *mut ffi::module,
-        cx: &mut task::Context<'_>,
-    ) -> Poll<Result> {
-        let cookie = self.end();
+    fn poll_for(&mut self, module: Caller, cx: &mut task::Context<'_>) -> Poll<Result> {
+        let domain = self.domain;
+        // Where the frontier has to be.
+        let end = self.cookie.unwrap_or(Cookie::IDLE);
 
-        let ready = match self.poller {
-            // SAFETY: The caller promises that `poller` is null or a module that is running.
-            None => unsafe { self.begin(poller) },
-            Some(earlier) => (earlier != poller).then_some(Err(EBUSY)),
-        };
-        if let Some(ret) = ready {
-            return Poll::Ready(ret);
+        let waits = self.poller.is(module, || {
+            if self.cookie.is_some_and(|cookie| cookie > Cookie::now()) {
+                return Err(EINVAL);
+            }
+            if domain.frontier() >= end {
+                return Ok(None);
+            }
+            if RunningTask::is_inside(domain, end) {
+                return Err(EDEADLK);
+            }
+            ModuleRefs::with_owner(module, domain).map(Some)
+        });
+        if waits != Ok(true) {
+            return Poll::Ready(waits.map(drop));
         }
         self.waiting.poll(cx, self.flags, |state| {
-            Ok((state.frontier() < cookie).then_some(AtLeast(cookie)))
+            Ok((state.frontier() < end).then_some(AtLeast(end)))
         })
     }
 }
@@ -210,10 +171,8 @@ impl Future for SynchronizeAsync<'_> {
 
     // Inlined into the module that polls.
     #[inline(always)]
-    // Tested by: model future-dropped, model future-polled.
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result> {
-        // SAFETY: The module is running: this is a part of its code.
-        unsafe { self.get_mut().poll_for(ffi::this_module(), cx) }
+        self.get_mut().poll_for(Caller::here(), cx)
     }
 }
 
@@ -222,6 +181,7 @@ impl Future for SynchronizeAsync<'_> {
 mod tests {
     use super::*;
     use crate::{
+        ffi,
         kunit::{
             self,
             domain,
@@ -510,8 +470,7 @@ mod tests {
         assert_eq!(refs(), before + 1);
         // No other module may poll it, as if it were the kernel.
         let mut cx = task::Context::from_waker(&waker);
-        // SAFETY: Null stands for the kernel.
-        let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
+        let other = future.poll_for(Caller::KERNEL, &mut cx);
         assert_eq!(other, Poll::Ready(Err(EBUSY)));
         assert_eq!(poll(&mut future, &waker), Poll::Pending);
         drop(future);
@@ -519,13 +478,11 @@ mod tests {
 
         // And the kernel needs not be held, but the domain's owner does.
         let mut future = domain.synchronize_async(GFP_KERNEL, ..=token.cookie());
-        // SAFETY: As above.
-        let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
+        let other = future.poll_for(Caller::KERNEL, &mut cx);
         assert_eq!(other, Poll::Pending);
         assert_eq!(refs(), before + 1);
         drop(token);
-        // SAFETY: As above.
-        let other = unsafe { future.poll_for(ptr::null_mut(), &mut cx) };
+        let other = future.poll_for(Caller::KERNEL, &mut cx);
         assert_eq!(other, Poll::Ready(Ok(())));
         Ok(())
     }
