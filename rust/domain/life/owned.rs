@@ -10,9 +10,9 @@
 //! initialiser that a consumer could run. The domain is in an allocation of its own, which only the
 //! destructor of its owner frees: to lose the owner leaks the domain, and nothing dangles.
 
-use crate::{
-    domain::core::domain::AsyncDomain,
-    ffi, //
+use crate::domain::core::{
+    domain::AsyncDomain,
+    module_refs::Caller, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -87,26 +87,21 @@ impl OwnedDomain {
         exclusive: bool,
         flags: Flags,
     ) -> Result<Self> {
-        // SAFETY: It is the module that calls this.
-        unsafe { Self::new_in(name, keys, exclusive, ffi::this_module(), flags) }
+        Self::new_in(name, keys, exclusive, Caller::here(), flags)
     }
 
     /// Makes a domain of a module.
-    ///
-    /// # Safety
-    ///
-    /// `owner` must be null or the module that makes the domain.
     #[inline(never)]
     // Tested by: kunit memory_that_is_freed_without_being_dropped_leaks_the_domain.
-    unsafe fn new_in(
+    fn new_in(
         name: &'static CStr,
         keys: [Pin<&'static LockClassKey>; 2],
         exclusive: bool,
-        owner: *mut ffi::module,
+        owner: Caller,
         flags: Flags,
     ) -> Result<Self> {
-        // SAFETY: A box is dropped before its memory is freed. The owner is the one that is asked for.
-        let init = unsafe { AsyncDomain::init(name, keys, exclusive, owner) };
+        // SAFETY: A box is dropped before its memory is freed. The owner is the module that calls.
+        let init = unsafe { AsyncDomain::init(name, keys, exclusive, owner.as_ptr()) };
 
         Ok(Self(KBox::pin_init(init, flags)?))
     }

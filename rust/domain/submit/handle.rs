@@ -65,7 +65,7 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// use async_domain::{new_async_domain, Handle, Submit, WaitMode};
+/// use async_domain::{new_async_domain, Cancelled, Handle, Submit, WaitMode};
 /// use kernel::time::msecs_to_jiffies;
 ///
 /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
@@ -74,6 +74,8 @@ use kernel::{
 ///
 /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
 /// assert_eq!(sum.join_with(mode)?, 5050);
+/// assert!(sum.is_finished());
+/// assert_eq!(sum.cancel(), Cancelled::NotFound);
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Handle<T> {

@@ -33,6 +33,7 @@ use crate::{
         cookie::Cookie,
         domain::AsyncDomain,
         header::StackNode,
+        module_refs::Caller,
         running::RunningTask,
         trace, //
     },
@@ -428,8 +429,7 @@ impl AsyncDomain {
     #[inline(always)]
     // Tested by: kunit schedule_or_run_runs_here_what_cannot_be_queued, kunit submission_with_interrupts_off.
     pub fn begin(&self, flags: Flags) -> Result<Token> {
-        // SAFETY: The calling module is valid, since its code is running.
-        unsafe { Token::begin(self, flags, ffi::this_module(), ffi::here()) }
+        Token::begin(self, flags, Caller::here(), ffi::here())
     }
 
     /// Runs a function in the caller's context, with a cookie of its own; fails with `error` in an

@@ -9,6 +9,7 @@ use crate::{
         header::InFlight,
         module_refs::{
             is_held_by,
+            Caller,
             ModuleRefs, //
         },
         pending::{
@@ -98,24 +99,19 @@ unsafe impl Sync for Token {}
 
 impl Token {
     /// See [`AsyncDomain::begin`].
-    ///
-    /// # Safety
-    ///
-    /// `submitter` must be null or a valid module.
     // Tested by: kunit out_of_memory_gives_the_closure_back, kunit past_the_limit_submission_fails.
-    pub(crate) unsafe fn begin(
+    pub(crate) fn begin(
         domain: &AsyncDomain,
         flags: Flags,
-        submitter: *mut ffi::module,
+        submitter: Caller,
         begun_at: usize,
     ) -> Result<Self> {
-        // SAFETY: `submitter` is a module by the caller's promise, the owner by the domain's invariant.
-        let (shared, modules) = unsafe {
-            if is_held_by(domain, submitter) {
-                (true, ModuleRefs::none())
-            } else {
-                (false, ModuleRefs::get(submitter, domain)?)
-            }
+        // SAFETY: The code of that module is running.
+        let shared = unsafe { is_held_by(domain, submitter.as_ptr()) };
+        let modules = if shared {
+            ModuleRefs::none()
+        } else {
+            ModuleRefs::with_owner(submitter, domain)?
         };
         let in_flight = KBox::new(
             InFlight {
