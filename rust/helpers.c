@@ -7,6 +7,7 @@
 #include <linux/export.h>
 #include <linux/jiffies.h>
 #include <linux/kdebug.h>
+#include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/panic.h>
 #include <linux/rcupdate.h>
@@ -54,6 +55,20 @@ void async_domain_helper_set_current_state(unsigned int state)
 bool async_domain_safe_signal_pending_state(unsigned int state)
 {
 	return signal_pending_state(state, current);
+}
+
+/* As io_schedule_prepare() and io_schedule_finish() do. (The plug, schedule() flushes.) */
+bool async_domain_safe_set_in_iowait(bool in_iowait)
+{
+	bool before = current->in_iowait;
+
+	current->in_iowait = in_iowait;
+	return before;
+}
+
+s64 async_domain_safe_ktime_get(void)
+{
+	return ktime_get();
 }
 
 bool async_domain_safe_in_task(void)
@@ -265,6 +280,16 @@ bool async_domain_helper_is_sleeping(struct task_struct *task)
 	unsigned int state = READ_ONCE(task->__state);
 
 	return state != TASK_RUNNING && state != TASK_WAKING && !READ_ONCE(task->on_rq);
+}
+
+unsigned int async_domain_helper_task_state(struct task_struct *task)
+{
+	return READ_ONCE(task->__state);
+}
+
+bool async_domain_helper_in_iowait(struct task_struct *task)
+{
+	return task->in_iowait;
 }
 
 void async_domain_safe_allow_signal(int sig)

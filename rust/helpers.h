@@ -28,6 +28,8 @@ void async_domain_helper_raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsign
 
 void async_domain_helper_set_current_state(unsigned int state);
 bool async_domain_safe_signal_pending_state(unsigned int state);
+bool async_domain_safe_set_in_iowait(bool in_iowait);
+s64 async_domain_safe_ktime_get(void);
 bool async_domain_safe_in_task(void);
 bool async_domain_safe_preemptible(void);
 void async_domain_safe_cond_resched(void);
@@ -97,6 +99,8 @@ unsigned long async_domain_helper_local_irq_save(void);
 void async_domain_helper_local_irq_restore(unsigned long flags);
 void async_domain_safe_fail_next_allocation(bool on);
 bool async_domain_helper_is_sleeping(struct task_struct *task);
+unsigned int async_domain_helper_task_state(struct task_struct *task);
+bool async_domain_helper_in_iowait(struct task_struct *task);
 void async_domain_safe_allow_signal(int sig);
 int async_domain_safe_nr_online_nodes(void);
 int async_domain_safe_numa_node_id(void);

@@ -170,10 +170,16 @@ impl<R: Send + 'static> Thread<R> {
     /// On a loaded host a sleep of milliseconds may be over before it is seen.
     // Tested by: nothing: The suites themselves.
     pub(crate) fn falls_asleep(&self) -> bool {
-        eventually(|| {
-            // SAFETY: The task is valid, since we hold a reference.
-            self.shared.is_done.load(Relaxed) || unsafe { ffi::is_sleeping(self.task.as_ptr()) }
-        })
+        eventually(|| self.shared.is_done.load(Relaxed) || self.sleep_state().is_some())
+    }
+
+    /// The state in which it sleeps, if it does, and whether that counts as waiting for I/O.
+    // Tested by: nothing: The suites themselves.
+    pub(crate) fn sleep_state(&self) -> Option<(u32, bool)> {
+        let task = self.task.as_ptr();
+
+        // SAFETY: The task is valid, since we hold a reference.
+        unsafe { ffi::is_sleeping(task).then(|| (ffi::task_state(task), ffi::in_iowait(task))) }
     }
 
     /// Sends it a signal.

@@ -125,7 +125,7 @@ struct Device {
 impl Device {
     /// Changes a block. Nothing but the lock keeps others from seeing half of it.
     fn change(&self, block: usize, slowly: bool) -> Result {
-        let _guard = self.locks.lock(block, WaitMode::KILLABLE)?;
+        let _guard = self.locks.lock(block, WaitMode::KILLABLE.io())?;
         let [first, second] = self.blocks.get(block).ok_or(EINVAL)?;
         let old = first.load(Relaxed);
 

@@ -84,9 +84,7 @@ use kernel::{
             HrTimerRestart,
             RelativeMode, //
         },
-        msecs_to_jiffies,
         Delta,
-        Jiffies,
         Monotonic, //
     },
     uaccess::{
@@ -113,6 +111,9 @@ const COUNTS: u32 = _IOR::<[u64; 4]>('|' as u32, 0x93);
 
 /// How many completions a ring holds.
 const CAPACITY: usize = 64;
+
+/// A reader may wait for ever: a signal ends that, and the machine can suspend meanwhile.
+const MODE: WaitMode = WaitMode::INTERRUPTIBLE.freezable();
 
 #[pin_data]
 struct CompletionRingModule {
@@ -224,9 +225,9 @@ impl MiscDevice for Open {
         let mut events = [0; CAPACITY];
         let nonblocking = poll::is_nonblocking(&kiocb);
         let mode = if nonblocking {
-            WaitMode::INTERRUPTIBLE.timeout(0)
+            MODE.timeout(Delta::ZERO)
         } else {
-            WaitMode::INTERRUPTIBLE
+            MODE
         };
 
         if nr == 0 {
@@ -302,14 +303,14 @@ impl Open {
         let nr = usize::try_from(core::cmp::min(nr, CAPACITY as u64))?;
         let min_nr = usize::try_from(min_nr)?;
         let mode = if timeout == u64::MAX {
-            WaitMode::INTERRUPTIBLE
+            MODE
         } else {
-            WaitMode::INTERRUPTIBLE.timeout(jiffies(timeout))
+            MODE.timeout(millis(timeout))
         };
         let mut events = [0; CAPACITY];
 
         let ring = &self.device.ring;
-        let taken = ring.wait_min(&mut events[..nr], min_nr, jiffies(min_wait), mode)?;
+        let taken = ring.wait_min(&mut events[..nr], min_nr, millis(min_wait), mode)?;
         let buffer = UserPtr::from_addr(usize::try_from(buffer)?);
         let mut writer = UserSlice::new(buffer, taken * size_of::<u64>()).writer();
         for event in &events[..taken] {
@@ -320,10 +321,10 @@ impl Open {
     }
 }
 
-/// The jiffies of a time in milliseconds, a day at most.
-fn jiffies(ms: u64) -> Jiffies {
+/// A time in milliseconds, a day at most.
+fn millis(ms: u64) -> Delta {
     // CAST: It has just been made small enough.
-    msecs_to_jiffies(core::cmp::min(ms, 86_400_000) as u32)
+    Delta::from_millis(core::cmp::min(ms, 86_400_000) as i64)
 }
 
 impl poll::Poll for Open {

@@ -17,7 +17,6 @@ use kernel::{
     prelude::*,
     time::{
         delay::fsleep,
-        msecs_to_jiffies,
         Delta, //
     },
 };
@@ -129,7 +128,7 @@ fn many_at_once(domain: &AsyncDomain) -> Result {
         funcs.push(|_: &TaskContext<'_>| (), GFP_KERNEL)?;
     }
     let cookies = domain.on_node(0)?.schedule_batch(GFP_KERNEL, funcs)?;
-    let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
+    let mode = WaitMode::KILLABLE.freezable().timeout(Delta::from_secs(10));
 
     domain.synchronize_with(mode, ..cookies.end)
 }

@@ -21,6 +21,7 @@ pub(crate) use kernel::bindings::{
     dl_dev_state_DL_DEV_DRIVER_BOUND,
     dl_dev_state_DL_DEV_PROBING,
     finish_wait,
+    hrtimer_mode_HRTIMER_MODE_ABS as HRTIMER_MODE_ABS,
     kfree,
     list_head,
     lockdep_map,
@@ -33,6 +34,7 @@ pub(crate) use kernel::bindings::{
     queue_work_node,
     queue_work_on,
     raw_spinlock_t,
+    schedule_hrtimeout_range,
     schedule_timeout,
     spinlock_t,
     task_struct,
@@ -41,11 +43,14 @@ pub(crate) use kernel::bindings::{
     wait_queue_head,
     work_struct,
     workqueue_struct,
+    CONFIG_HZ,
     MAX_NUMNODES,
     NUMA_NO_NODE,
     TASK_COMM_LEN,
+    TASK_FREEZABLE,
     TASK_INTERRUPTIBLE,
     TASK_KILLABLE,
+    TASK_NOLOAD,
     TASK_NORMAL,
     TASK_UNINTERRUPTIBLE, //
 };
@@ -131,6 +136,17 @@ pub(crate) fn ticks() -> u32 {
     //
     // SAFETY: It is always there, and read once, as C's `READ_ONCE()` does.
     unsafe { (&raw const kernel::bindings::jiffies).read_volatile() as u32 }
+}
+
+/// Runs `f`, in which the current thread sleeps, as a wait for I/O (C's `io_schedule_prepare()` and
+/// `io_schedule_finish()`, which modules cannot call).
+#[inline]
+pub(crate) fn with_io_wait<R>(f: impl FnOnce() -> R) -> R {
+    let before = set_in_iowait(true);
+    let ret = f();
+
+    set_in_iowait(before);
+    ret
 }
 
 /// The current thread.

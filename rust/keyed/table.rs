@@ -131,11 +131,18 @@ impl<K: Key> WaitTable<K> {
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     ///
+    /// None, where `mode` allows for neither.
+    ///
     /// # Context
     ///
     /// Process context; may sleep. The condition must not sleep, and must not reach the table.
     #[inline]
-    pub fn wait_event(&self, key: K, mode: WaitMode, condition: impl FnOnce() -> bool) -> Result {
+    pub fn wait_event<E: Copy>(
+        &self,
+        key: K,
+        mode: WaitMode<E>,
+        condition: impl FnOnce() -> bool,
+    ) -> Result<(), E> {
         self.wait(key, mode, false, condition)
     }
 
@@ -165,22 +172,22 @@ impl<K: Key> WaitTable<K> {
     ///
     /// Errors and context are those of [`wait_event`](Self::wait_event).
     #[inline]
-    pub fn wait_event_exclusive(
+    pub fn wait_event_exclusive<E: Copy>(
         &self,
         key: K,
-        mode: WaitMode,
+        mode: WaitMode<E>,
         condition: impl FnOnce() -> bool,
-    ) -> Result {
+    ) -> Result<(), E> {
         self.wait(key, mode, true, condition)
     }
 
-    fn wait(
+    fn wait<E: Copy>(
         &self,
         key: K,
-        mode: WaitMode,
+        mode: WaitMode<E>,
         exclusive: bool,
         condition: impl FnOnce() -> bool,
-    ) -> Result {
+    ) -> Result<(), E> {
         self.queue(&key).wait(mode, |_| {
             Ok((!condition()).then_some(Waiter { key, exclusive }))
         })
@@ -316,13 +323,12 @@ mod tests {
         },
         time::{
             delay::udelay,
-            msecs_to_jiffies,
             Delta, //
         },
     };
 
-    fn soon(ms: u32) -> WaitMode {
-        MODE.timeout(msecs_to_jiffies(ms))
+    fn soon(ms: i64) -> WaitMode {
+        MODE.timeout(Delta::from_millis(ms))
     }
 
     #[test]
@@ -365,7 +371,7 @@ mod tests {
         let switches = kunit::count_switches(|| ret = table.wait_event(1, MODE, || true));
         assert_eq!((ret, switches), (Ok(()), 0));
         assert_eq!(table.wait_event_exclusive(1, MODE, || true), Ok(()));
-        let no_time = MODE.timeout(0);
+        let no_time = MODE.timeout(Delta::ZERO);
         assert_eq!(table.wait_event(1, no_time, || false), Err(ETIMEDOUT));
         assert_eq!(table.counts(), Counts::default());
         Ok(())

@@ -23,7 +23,7 @@ pub(super) fn table(buckets: usize) -> Result<Arc<Table>> {
     Ok(Arc::new(table, GFP_KERNEL)?)
 }
 
-pub(super) const MODE: WaitMode = WaitMode::UNINTERRUPTIBLE;
+pub(super) const MODE: WaitMode = WaitMode::UNINTERRUPTIBLE.fallible();
 
 /// The result of a wait, and how often the thread went to sleep for it.
 pub(super) type Waited = (Result, usize);

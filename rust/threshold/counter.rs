@@ -98,10 +98,12 @@ impl EventCounter {
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     ///
+    /// None, where `mode` allows for neither.
+    ///
     /// # Context
     ///
     /// Process context; may sleep.
-    pub fn wait_for(&self, value: u64, mode: WaitMode) -> Result {
+    pub fn wait_for<E: Copy>(&self, value: u64, mode: WaitMode<E>) -> Result<(), E> {
         self.queue.wait(
             mode,
             |count| Ok((**count < value).then_some(AtLeast(value))),
@@ -123,7 +125,10 @@ mod tests {
         eventually,
         Thread, //
     };
-    use kernel::sync::Arc;
+    use kernel::{
+        sync::Arc,
+        time::Delta, //
+    };
 
     /// A thread that waits, and returns how often it went to sleep for it.
     fn waiter(
@@ -148,7 +153,7 @@ mod tests {
     #[test]
     fn each_waits_for_its_own_value() -> Result {
         let counter = Arc::pin_init(crate::new_event_counter!("kunit"), GFP_KERNEL)?;
-        let mode = WaitMode::UNINTERRUPTIBLE;
+        let mode = WaitMode::UNINTERRUPTIBLE.fallible();
         let mut waiters = KVec::new();
 
         // Two for each value, in no order.
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn reached_value_does_not_sleep() -> Result {
         let counter = Arc::pin_init(crate::new_event_counter!("kunit"), GFP_KERNEL)?;
-        let no_time = WaitMode::KILLABLE.timeout(0);
+        let no_time = WaitMode::KILLABLE.timeout(Delta::ZERO);
 
         kunit::with_interrupts_off(|| counter.advance(3));
         assert_eq!(counter.wait_for(3, no_time), Ok(()));

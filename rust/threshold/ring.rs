@@ -30,7 +30,7 @@ use kernel::{
     alloc::Flags,
     prelude::*,
     sync::LockClassKey,
-    time::Jiffies, //
+    time::Delta, //
 };
 
 /// Events that producers post in any context, and consumers take in order, each event once.
@@ -257,7 +257,12 @@ impl<T: Copy + Send> CompletionRing<T> {
     ///
     /// Source: `read_events()` in [`fs/aio.c`](srctree/fs/aio.c)
     // Tested by: mutant entry-written-after-autoremove, kunit signal_and_grant_at_once_lose_nothing.
-    pub fn wait(&self, events: &mut [T], min_nr: usize, mode: WaitMode) -> Result<usize> {
+    pub fn wait(
+        &self,
+        events: &mut [T],
+        min_nr: usize,
+        mode: impl Into<WaitMode>,
+    ) -> Result<usize> {
         if min_nr > cmp::min(events.len(), self.capacity) {
             return Err(EINVAL);
         }
@@ -265,7 +270,7 @@ impl<T: Copy + Send> CompletionRing<T> {
         let nr = events.len();
         let buffer = events.as_mut_ptr();
         let mut taken = 0;
-        let granted = self.queue.wait_granted(mode, |state| {
+        let granted = self.queue.wait_granted(mode.into(), |state| {
             if state.events.len() < min_nr && !state.closed {
                 state.least = cmp::min(state.least, min_nr);
                 // INVARIANT: The ring is not closed, and this waiter needs more than there is.
@@ -302,12 +307,12 @@ impl<T: Copy + Send> CompletionRing<T> {
         }
     }
 
-    /// As [`wait`](Self::wait), but content with one event once `min_wait` jiffies are over.
+    /// As [`wait`](Self::wait), but content with one event once the time `min_wait` is over.
     ///
     /// Within that time the wait is for `min_nr` events, to take many at once when they come
     /// quickly; after it for one, to keep none waiting when they come slowly. The time that `mode`
-    /// allows for begins with the call, and includes `min_wait`. If `min_wait` is 0, then there is no
-    /// minimum wait: this is [`wait`](Self::wait).
+    /// allows for begins with the call, and includes `min_wait`. If `min_wait` is not positive,
+    /// then there is no minimum wait: this is [`wait`](Self::wait).
     ///
     /// A consumer whose minimum wait ends without an event runs once, to say that it is content
     /// with one now, and goes to the end of the queue.
@@ -316,14 +321,14 @@ impl<T: Copy + Send> CompletionRing<T> {
     ///
     /// ```
     /// use async_domain::{new_completion_ring, WaitMode};
-    /// use kernel::time::msecs_to_jiffies;
+    /// use kernel::time::Delta;
     ///
     /// let ring = KBox::pin_init(new_completion_ring!(64, GFP_KERNEL, "answers"), GFP_KERNEL)?;
     /// ring.post(17)?;
     ///
     /// // Four, or after 10 ms one.
     /// let mut answers = [0; 8];
-    /// let nr = ring.wait_min(&mut answers, 4, msecs_to_jiffies(10), WaitMode::KILLABLE)?;
+    /// let nr = ring.wait_min(&mut answers, 4, Delta::from_millis(10), WaitMode::KILLABLE)?;
     /// assert_eq!(nr, 1);
     /// # Ok::<(), Error>(())
     /// ```
@@ -336,19 +341,19 @@ impl<T: Copy + Send> CompletionRing<T> {
         &self,
         events: &mut [T],
         min_nr: usize,
-        min_wait: Jiffies,
-        mode: WaitMode,
+        min_wait: Delta,
+        mode: impl Into<WaitMode>,
     ) -> Result<usize> {
-        let left = match mode.time_limit() {
-            _ if min_wait == 0 => return self.wait(events, min_nr, mode),
-            Some(limit) if limit <= min_wait => return self.wait(events, min_nr, mode),
-            Some(limit) => mode.timeout(limit - min_wait),
-            None => mode,
-        };
+        // Both waits share the time.
+        let mode = mode.into().begun_now();
+        let all = mode.time_left();
 
+        if min_wait <= Delta::ZERO || all.is_some_and(|all| all <= min_wait) {
+            return self.wait(events, min_nr, mode);
+        }
         // A wait that times out takes what there is, if only one.
         match self.wait(events, min_nr, mode.timeout(min_wait)) {
-            Err(e) if e == ETIMEDOUT => self.wait(events, cmp::min(min_nr, 1), left),
+            Err(e) if e == ETIMEDOUT => self.wait(events, cmp::min(min_nr, 1), mode),
             ret => ret,
         }
     }

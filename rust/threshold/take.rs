@@ -118,7 +118,7 @@ mod tests {
     use kernel::{
         prelude::*,
         sync::Arc,
-        time::msecs_to_jiffies, //
+        time::Delta, //
     };
 
     type Ring = CompletionRing<u32>;
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(switches, 1);
     }
 
-    const MODE: WaitMode = WaitMode::UNINTERRUPTIBLE;
+    const MODE: WaitMode = WaitMode::UNINTERRUPTIBLE.fallible();
 
     #[test]
     fn objection_of_2006() -> Result {
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn time_limit_gives_what_there_is() -> Result {
         let ring = ring(4)?;
-        let soon = MODE.timeout(msecs_to_jiffies(20));
+        let soon = MODE.timeout(Delta::from_millis(20));
         let mut events = [0; 4];
 
         assert_eq!(ring.wait(&mut events, 2, soon), Err(ETIMEDOUT));
@@ -278,8 +278,11 @@ mod tests {
         assert_eq!(ring.available(), 0);
         // Without a wait.
         ring.post(8)?;
-        assert_eq!(ring.wait(&mut events, 2, MODE.timeout(0)), Ok(1));
-        assert_eq!(ring.wait(&mut events, 2, MODE.timeout(0)), Err(ETIMEDOUT));
+        assert_eq!(ring.wait(&mut events, 2, MODE.timeout(Delta::ZERO)), Ok(1));
+        assert_eq!(
+            ring.wait(&mut events, 2, MODE.timeout(Delta::ZERO)),
+            Err(ETIMEDOUT)
+        );
         assert_eq!(ring.wait(&mut events, 0, MODE), Ok(0));
         // What can never come is not waited for.
         assert_eq!(ring.wait(&mut events[..1], 2, MODE), Err(EINVAL));
@@ -330,7 +333,7 @@ mod tests {
     fn after_the_minimum_wait_one_is_enough() -> Result {
         let ring = ring(8)?;
         // So long that a loaded host does not make the events late that are posted within it.
-        let min_wait = msecs_to_jiffies(1000);
+        let min_wait = Delta::from_millis(1000);
         let taker = |min_wait, mode| {
             consumer(&ring, 4, move |ring, events| {
                 ring.wait_min(events, 3, min_wait, mode)
@@ -338,7 +341,7 @@ mod tests {
         };
 
         // Within it, three are.
-        let waiter = taker(msecs_to_jiffies(60_000), MODE)?;
+        let waiter = taker(Delta::from_millis(60_000), MODE)?;
         ring.post_all(&[1, 2])?;
         settle();
         assert_eq!(ring.counts().wakeups, 0);
@@ -360,15 +363,16 @@ mod tests {
         assert_eq!(ring.counts().waits, waits + 2);
 
         // Without one, three are needed for ever.
-        let waiter = taker(0, MODE)?;
+        let waiter = taker(Delta::ZERO, MODE)?;
         ring.post_all(&[7, 8])?;
         settle();
         ring.post(9)?;
         assert_got(waiter, &[7, 8, 9]);
 
         // The end of all time, with it or after it.
-        let limit = |jiffies| MODE.timeout(jiffies);
-        for mode in [limit(1), limit(min_wait + 1)] {
+        let longer = min_wait + Delta::from_millis(4);
+        for limit in [Delta::from_millis(4), longer] {
+            let mode = MODE.timeout(limit);
             assert_eq!(taker(min_wait, mode)?.join().0.err(), Some(ETIMEDOUT));
         }
         // Nobody was woken by the ring without need.

@@ -407,7 +407,7 @@ mod tests {
     fn waiter(queue: &Arc<Queue>, needs: u64) -> Result<Thread<Result<Option<Coins>>>> {
         let (q, waits) = (queue.clone(), queue.with(|purse| purse.counts().waits));
         let thread = Thread::spawn(move || {
-            q.wait_granted(WaitMode::UNINTERRUPTIBLE, |purse| {
+            q.wait_granted(WaitMode::UNINTERRUPTIBLE.fallible(), |purse| {
                 let has = purse.coins;
                 Ok((has < needs).then_some(Coins {
                     needs,
@@ -464,7 +464,7 @@ mod tests {
     #[test]
     fn nothing_to_wait_for_grants_nothing() -> Result {
         let queue = queue()?;
-        let no_time = WaitMode::UNINTERRUPTIBLE.timeout(0);
+        let no_time = WaitMode::UNINTERRUPTIBLE.timeout(Delta::ZERO);
         let coins = Coins {
             needs: 1,
             has: 0,

@@ -4,6 +4,7 @@
 
 use super::{
     entry::Entry,
+    mode::Sleep,
     queued::Queued,
     Filter,
     Locked,
@@ -39,14 +40,17 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
     ///
+    /// Where `mode` allows for neither, only `check` can fail, and `E` says that it cannot: such a mode is
+    /// made one for a `check` that can fail by [`WaitMode::fallible`].
+    ///
     /// # Context
     ///
     /// Process context; may sleep. The lock must not be held. An interrupt that would have to sleep panics.
-    pub fn wait(
+    pub fn wait<E: Copy>(
         &self,
-        mode: WaitMode,
-        check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
-    ) -> Result {
+        mode: WaitMode<E>,
+        check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>, E>,
+    ) -> Result<(), E> {
         self.wait_granted(mode, check).map(|_| ())
     }
 
@@ -101,12 +105,13 @@ impl<T, F: Filter> WaitQueue<T, F> {
     ///
     /// Process context; may sleep. The lock must not be held.
     // Tested by: mutant no-recheck-after-queueing, mutant state-set-after-unlock.
-    pub fn wait_granted(
+    pub fn wait_granted<E: Copy>(
         &self,
-        mode: WaitMode,
-        check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>>,
-    ) -> Result<Option<F>> {
+        mode: WaitMode<E>,
+        check: impl FnOnce(&mut Locked<'_, T, F>) -> Result<Option<F>, E>,
+    ) -> Result<Option<F>, E> {
         might_sleep();
+        let mut sleep = mode.begin();
 
         // The entry lives in this frame, which cannot be left while it is linked: there is no
         // guard that could be leaked, only this function, and it returns past `finish_wait()`.
@@ -116,8 +121,8 @@ impl<T, F: Filter> WaitQueue<T, F> {
             let Some(filter) = check(locked)? else {
                 return Ok(None);
             };
-            if mode.timeout == 0 {
-                return Err(ETIMEDOUT);
+            if let Some(error) = sleep.is_late() {
+                return Err(error);
             }
             assert_can_sleep();
 
@@ -126,14 +131,14 @@ impl<T, F: Filter> WaitQueue<T, F> {
             let queued = unsafe { Queued::link(self, entry, locked) };
             // Set before the lock is dropped, so that a waker that finds the entry also finds a
             // thread that it can wake.
-            mode.prepare_to_sleep();
+            sleep.prepare();
             Ok(Some(queued))
         })?;
 
         let Some(queued) = queued else {
             return Ok(None);
         };
-        let ret = Self::sleep(&queued, mode);
+        let ret = Self::sleep(&queued, &mut sleep);
         // SAFETY: Head and entry are valid; the entry is unlinked, so that this only sets the state
         // of the current thread to running.
         unsafe { ffi::finish_wait(self.head(), queued.wait()) };
@@ -143,12 +148,9 @@ impl<T, F: Filter> WaitQueue<T, F> {
     /// Sleeps until the linked entry of this thread has been unlinked, or unlinks it because of a
     /// signal or the end of its time.
     // Tested by: mutant timeout-without-second-look, mutant state-not-set-again.
-    fn sleep(queued: &Queued<'_, T, F>, mode: WaitMode) -> Result {
-        let mut left = mode.timeout;
-
+    fn sleep<E: Copy>(queued: &Queued<'_, T, F>, sleep: &mut Sleep<E>) -> Result<(), E> {
         loop {
-            // SAFETY: May be called in process context, where we are.
-            left = unsafe { ffi::schedule_timeout(left) };
+            sleep.sleep();
 
             // The common case takes no lock.
             if queued.is_granted() {
@@ -158,17 +160,14 @@ impl<T, F: Filter> WaitQueue<T, F> {
             // A signal, the end of our time, or a wake-up that does not come from the queue. Under the lock,
             // since a waker may be just about to grant.
             let error = queued.unless_granted(|entry, locked| {
-                let error = if mode.is_signal_pending() {
-                    ERESTARTSYS
-                } else if left == 0 {
-                    ETIMEDOUT
+                let error = sleep.is_over();
+                if error.is_some() {
+                    entry.unlink();
                 } else {
                     entry.sleeps_again(locked);
-                    mode.prepare_to_sleep();
-                    return None;
-                };
-                entry.unlink();
-                Some(error)
+                    sleep.prepare();
+                }
+                error
             });
             match error {
                 Some(None) => (),
@@ -197,9 +196,14 @@ mod tests {
             Verdict, //
         },
     };
+    use core::convert::Infallible;
     use kernel::{
         sync::Arc,
-        time::msecs_to_jiffies, //
+        time::{
+            Delta,
+            Instant,
+            Monotonic, //
+        },
     };
 
     /// Waits for a count, in order.
@@ -238,7 +242,7 @@ mod tests {
         Arc::pin_init(crate::new_wait_queue!(0), GFP_KERNEL)
     }
 
-    fn wait_for(queue: &Counter, value: u64, mode: WaitMode) -> Result {
+    fn wait_for<E: Copy>(queue: &Counter, value: u64, mode: WaitMode<E>) -> Result<(), E> {
         queue.wait(
             mode,
             |count| Ok((**count < value).then_some(AtLeast(value))),
@@ -257,8 +261,12 @@ mod tests {
         queue.with(|locked| locked.counts())
     }
 
-    fn waiter(queue: &Arc<Counter>, value: u64, mode: WaitMode) -> Result<Thread<Result>> {
-        let q = queue.clone();
+    fn waiter(
+        queue: &Arc<Counter>,
+        value: u64,
+        mode: impl Into<WaitMode>,
+    ) -> Result<Thread<Result>> {
+        let (q, mode) = (queue.clone(), mode.into());
         let waits = counts(queue).waits;
         let thread = Thread::spawn(move || {
             kunit::allow_signal(kernel::bindings::SIGUSR1);
@@ -282,11 +290,9 @@ mod tests {
         let queue = counter()?;
 
         set(&queue, 5);
-        let mut ret = Err(EINVAL);
         let switches = kunit::count_switches(|| {
-            ret = wait_for(&queue, 5, WaitMode::UNINTERRUPTIBLE);
+            let Ok(()) = wait_for(&queue, 5, WaitMode::UNINTERRUPTIBLE);
         });
-        assert_eq!(ret, Ok(()));
         assert_eq!(switches, 0);
         assert_eq!(counts(&queue), Counts::default());
         Ok(())
@@ -331,8 +337,8 @@ mod tests {
         let spawn = |nr: u64| -> Result<Thread<Result>> {
             let q = queue.clone();
             let waits = counts(&queue).waits;
-            let thread =
-                Thread::spawn(move || q.wait(WaitMode::UNINTERRUPTIBLE, |_| Ok(Some(Take(nr)))))?;
+            let mode = WaitMode::UNINTERRUPTIBLE.fallible();
+            let thread = Thread::spawn(move || q.wait(mode, |_| Ok(Some(Take(nr)))))?;
             if eventually(|| counts(&queue).waits > waits) {
                 Ok(thread)
             } else {
@@ -360,7 +366,7 @@ mod tests {
     fn timed_out_waiter_leaves_the_queue_intact() -> Result {
         let queue = counter()?;
         let before = waiter(&queue, 1, WaitMode::UNINTERRUPTIBLE)?;
-        let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(50));
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(50));
         let timed = waiter(&queue, 2, mode)?;
         let after = waiter(&queue, 3, WaitMode::UNINTERRUPTIBLE)?;
 
@@ -376,7 +382,7 @@ mod tests {
     #[test]
     fn timeout_of_zero_does_not_sleep() -> Result {
         let queue = counter()?;
-        let mode = WaitMode::UNINTERRUPTIBLE.timeout(0);
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(Delta::ZERO);
 
         assert_eq!(wait_for(&queue, 1, mode), Err(ETIMEDOUT));
         assert_eq!(wait_for(&queue, 0, mode), Ok(()));
@@ -442,6 +448,124 @@ mod tests {
         assert_eq!(set(&queue, 1), 1);
         assert_eq!(waiter.join(), Ok(()));
         assert_eq!(counts(&queue).spurious, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn modes_show_in_the_state() -> Result {
+        use kernel::bindings::{
+            TASK_FREEZABLE,
+            TASK_IDLE,
+            TASK_INTERRUPTIBLE,
+            TASK_KILLABLE,
+            TASK_NOLOAD,
+            TASK_UNINTERRUPTIBLE, //
+        };
+        const FOREVER: WaitMode<Infallible> = WaitMode::UNINTERRUPTIBLE;
+        let queue = counter()?;
+        let minute = Delta::from_secs(60);
+
+        for (mode, state, io) in [
+            (FOREVER.fallible(), TASK_UNINTERRUPTIBLE, false),
+            (FOREVER.idle().into(), TASK_IDLE, false),
+            (FOREVER.io().into(), TASK_UNINTERRUPTIBLE, true),
+            (FOREVER.idle().timeout(minute), TASK_IDLE, false),
+            (
+                FOREVER.freezable().into(),
+                TASK_UNINTERRUPTIBLE | TASK_FREEZABLE,
+                false,
+            ),
+            (
+                FOREVER.freezable().idle().into(),
+                TASK_IDLE | TASK_FREEZABLE,
+                false,
+            ),
+            (
+                FOREVER.io().timeout(minute).hrtimer(minute),
+                TASK_UNINTERRUPTIBLE,
+                true,
+            ),
+            (
+                WaitMode::INTERRUPTIBLE.freezable(),
+                TASK_INTERRUPTIBLE | TASK_FREEZABLE,
+                false,
+            ),
+            (WaitMode::KILLABLE.io(), TASK_KILLABLE, true),
+            (
+                WaitMode::KILLABLE.idle(),
+                TASK_KILLABLE | TASK_NOLOAD,
+                false,
+            ),
+            (
+                WaitMode::KILLABLE.timeout(minute).freezable(),
+                TASK_KILLABLE | TASK_FREEZABLE,
+                false,
+            ),
+        ] {
+            let waiter = waiter(&queue, 1, mode)?;
+            assert_eq!(waiter.sleep_state(), Some((state, io)));
+            // It is the same after a wake-up that grants nothing.
+            let spurious = counts(&queue).spurious;
+            waiter.wake_up();
+            assert!(eventually(|| counts(&queue).spurious > spurious));
+            assert!(waiter.falls_asleep());
+            assert_eq!(waiter.sleep_state(), Some((state, io)));
+
+            assert_eq!(set(&queue, 1), 1);
+            assert_eq!(waiter.join(), Ok(()));
+            set(&queue, 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn limits_are_kept() -> Result {
+        let queue = counter()?;
+        let now = Instant::<Monotonic>::now;
+        let short = Delta::from_millis(20);
+        let mode = WaitMode::UNINTERRUPTIBLE.io();
+
+        for mode in [
+            mode.timeout(short),
+            mode.timeout(short).hrtimer(Delta::ZERO),
+        ] {
+            let began = now();
+            assert_eq!(wait_for(&queue, 1, mode), Err(ETIMEDOUT));
+            // Jiffies may be late by some.
+            assert!(began.elapsed() + Delta::from_millis(10) > short);
+            assert_eq!(wait_for(&queue, 0, mode), Ok(()));
+        }
+
+        // One time for all waits.
+        let began = now();
+        let mode = mode.deadline(began + short);
+        for mode in [mode.hrtimer(Delta::from_micros(50)), mode] {
+            assert_eq!(wait_for(&queue, 1, mode), Err(ETIMEDOUT));
+            assert!(began.elapsed() >= short);
+            assert!(mode.time_left() <= Some(Delta::ZERO));
+        }
+        assert_eq!(counts(&queue).waits, 3);
+        assert_eq!(counts(&queue).spurious, 0);
+        assert_eq!(WaitMode::KILLABLE.time_left(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_limit_can_be_shorter_than_a_jiffy() -> Result {
+        let queue = counter()?;
+        let mode = WaitMode::UNINTERRUPTIBLE
+            .timeout(Delta::from_micros(100))
+            .hrtimer(Delta::ZERO);
+        let mut shortest = Delta::from_secs(1);
+
+        for _ in 0..50 {
+            let began = Instant::<Monotonic>::now();
+            assert_eq!(wait_for(&queue, 1, mode), Err(ETIMEDOUT));
+            shortest = shortest.min(began.elapsed());
+        }
+        assert!(shortest >= Delta::from_micros(100));
+        // Two jiffies are what it would be otherwise, on the average.
+        assert!(shortest < Delta::from_micros(1_000_000 / i64::from(ffi::CONFIG_HZ)));
         Ok(())
     }
 

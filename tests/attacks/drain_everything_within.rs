@@ -11,6 +11,7 @@
 mod lib;
 
 use async_domain::synchronize_all;
+use kernel::time::Delta;
 use lib::*;
 
 attack!("drain_everything_within");
@@ -27,7 +28,7 @@ fn attack() -> Result {
         r.add((d.synchronize_with(moment(), ..) == Err(EDEADLK)).into());
         r.add((d.synchronize_result() == Err(EDEADLK)).into());
         // With no time to wait, too.
-        let now = WaitMode::KILLABLE.timeout(0);
+        let now = WaitMode::KILLABLE.timeout(Delta::ZERO);
         r.add((d.synchronize_with(now, ..Cookie::now()) == Err(EDEADLK)).into());
     })?;
     domain.synchronize(..)?;

@@ -2,7 +2,7 @@
 // Expect: survives
 // Kernels: debug stock
 
-//! Time limits of nothing, of more than a timer takes, and of numbers that are negative in C.
+//! Time limits of nothing and less, and of more than a timer takes; with every kind of timer.
 
 #![forbid(unsafe_code)]
 
@@ -15,19 +15,22 @@ use async_domain::{
     new_event_counter,
     new_wait_table, //
 };
-use kernel::time::Jiffies;
+use kernel::time::{
+    Delta,
+    Instant, //
+};
 use lib::*;
 
 attack!("extreme_times");
 
-const EXTREMES: [Jiffies; 6] = [
-    Jiffies::MAX,
-    Jiffies::MAX - 1,
-    Jiffies::MAX / 2 + 2,
-    Jiffies::MAX / 2 + 1,
-    Jiffies::MAX / 2,
-    u32::MAX as Jiffies,
+const LONG: [i64; 5] = [
+    i64::MAX,
+    i64::MAX - 1,
+    i64::MAX / 2 + 1,
+    u32::MAX as i64 * 4_000_000,
+    u32::MAX as i64 * 1000,
 ];
+const OVER: [i64; 3] = [0, -1, i64::MIN];
 
 fn attack() -> Result {
     let tasks = domain!("tasks");
@@ -36,21 +39,32 @@ fn attack() -> Result {
     let table = new_wait_table!(1, GFP_KERNEL, "times")?;
 
     for base in [
-        WaitMode::UNINTERRUPTIBLE,
-        WaitMode::INTERRUPTIBLE,
-        WaitMode::KILLABLE,
+        WaitMode::UNINTERRUPTIBLE.fallible(),
+        WaitMode::UNINTERRUPTIBLE.io().hrtimer(Delta::ZERO).into(),
+        WaitMode::INTERRUPTIBLE.freezable(),
+        WaitMode::KILLABLE.hrtimer(Delta::from_nanos(i64::MAX)),
+        WaitMode::KILLABLE
+            .hrtimer(Delta::from_nanos(i64::MIN))
+            .idle(),
     ] {
-        let never = base.timeout(0);
-        check_eq!(never.time_limit(), Some(0));
-        check_eq!(counter.wait_for(u64::MAX, never), Err(ETIMEDOUT));
-        check_eq!(ring.wait(&mut [0u64], 1, never), Err(ETIMEDOUT));
-        check_eq!(
-            ring.wait_min(&mut [0u64], 1, Jiffies::MAX, never),
-            Err(ETIMEDOUT)
-        );
-        check_eq!(table.wait_event(1u64, never, || false), Err(ETIMEDOUT));
+        let past = base.deadline(Instant::now());
+        for over in OVER
+            .map(|nanos| base.timeout(Delta::from_nanos(nanos)))
+            .into_iter()
+            .chain([past])
+        {
+            check!(over.time_left() <= Some(Delta::ZERO));
+            check_eq!(counter.wait_for(u64::MAX, over), Err(ETIMEDOUT));
+            check_eq!(ring.wait(&mut [0u64], 1, over), Err(ETIMEDOUT));
+            check_eq!(
+                ring.wait_min(&mut [0u64], 1, Delta::from_nanos(i64::MAX), over),
+                Err(ETIMEDOUT)
+            );
+            check_eq!(table.wait_event(1u64, over, || false), Err(ETIMEDOUT));
+        }
 
-        for limit in EXTREMES {
+        for nanos in LONG {
+            let limit = Delta::from_nanos(nanos);
             let mode = base.timeout(limit);
             let next = counter.read() + 1;
             let mut event = [0];
@@ -61,12 +75,12 @@ fn attack() -> Result {
                 scope.schedule(GFP_KERNEL, move |_| *c = counter.wait_for(next, mode))?;
                 scope.schedule(GFP_KERNEL, move |_| *t = ring.wait_min(e, 1, limit, mode))?;
                 scope.schedule(GFP_KERNEL, move |_| {
-                    *w = table.wait_event(limit as u64, mode, || false)
+                    *w = table.wait_event(nanos as u64, mode, || false)
                 })?;
                 pause(5);
                 counter.advance(1);
                 ring.post(next)?;
-                check!(eventually(|| table.wake_up(limit as u64, || ()).shared == 1));
+                check!(eventually(|| table.wake_up(nanos as u64, || ()).shared == 1));
                 Ok(())
             })?;
             check_eq!((counted, taken, woken), (Ok(()), Ok(1), Ok(())));

@@ -117,8 +117,7 @@ type Rust = WaitQueue<u64, AtLeast>;
 
 impl Staircase for Rust {
     fn wait(&self, target: u64) {
-        // An uninterruptible wait without a time limit does not fail.
-        let _ = WaitQueue::wait(self, WaitMode::UNINTERRUPTIBLE, |reached| {
+        let Ok(()) = WaitQueue::wait(self, WaitMode::UNINTERRUPTIBLE, |reached| {
             Ok((**reached < target).then_some(AtLeast(target)))
         });
     }

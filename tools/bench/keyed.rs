@@ -139,8 +139,7 @@ impl Keyed for Table {
     fn wait(&self, key: usize) {
         let there = &self.there[key];
 
-        // An uninterruptible wait without a time limit does not fail.
-        let _ = self
+        let Ok(()) = self
             .table
             .wait_event(Address::of(there), WaitMode::UNINTERRUPTIBLE, || {
                 there.load(Relaxed) && {

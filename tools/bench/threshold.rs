@@ -104,8 +104,7 @@ impl Events for EventCounter {
     }
 
     fn wait(&self, _n: usize, target: u64) {
-        // As above.
-        let _ = self.wait_for(target, WaitMode::UNINTERRUPTIBLE);
+        let Ok(()) = self.wait_for(target, WaitMode::UNINTERRUPTIBLE);
     }
 }
 

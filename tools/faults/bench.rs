@@ -28,7 +28,6 @@ use kernel::{
     },
     time::{
         delay::fsleep,
-        msecs_to_jiffies,
         Delta, //
     },
 };
@@ -46,7 +45,7 @@ pub(crate) fn refusals() -> i64 {
 
 /// A minute, which is long enough for everything.
 pub(crate) fn patience() -> WaitMode {
-    WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(60_000))
+    WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_secs(60))
 }
 
 /// Waits until the condition is true; `false` if it was not after a minute.

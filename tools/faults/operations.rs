@@ -363,7 +363,8 @@ fn never_allocate(bench: &Bench) -> Result {
 
     bench.injection.here(|| -> Result {
         let cookie = domain.submit(item)?;
-        let below = domain.synchronize_with(WaitMode::KILLABLE.timeout(1), ..cookie);
+        let below =
+            domain.synchronize_with(WaitMode::KILLABLE.timeout(Delta::from_millis(4)), ..cookie);
         ensure(below == Err(ETIMEDOUT), "a token is not waited for")?;
         ensure(
             domain.cancel(token.cookie()) == Cancelled::AskedToStop,

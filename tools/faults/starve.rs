@@ -116,7 +116,7 @@ fn full() -> Result {
     )?;
 
     // A waiter gives up in time.
-    let soon = WaitMode::UNINTERRUPTIBLE.timeout(10);
+    let soon = WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(40));
     let ret = domain.synchronize_with(soon, ..Cookie::now());
     ensure(ret == Err(ETIMEDOUT), "somebody did not wait for a task")?;
 

@@ -16,6 +16,7 @@ use kernel::{
     prelude::*,
     time::{
         msecs_to_jiffies,
+        Delta,
         Jiffies, //
     },
 };
@@ -25,6 +26,8 @@ use kernel::{
 pub(crate) struct How {
     pub(crate) mode: WaitMode,
     signals: Signals,
+    /// The time limit, if it counts jiffies.
+    limit: Jiffies,
     /// A time limit that may be reached; else it is one that says that something is wrong.
     short: bool,
 }
@@ -43,30 +46,52 @@ impl How {
         let (mode, signals) = match rng.below(4) {
             0 => (WaitMode::INTERRUPTIBLE, Signals::All),
             1 => (WaitMode::KILLABLE, Signals::Fatal),
-            _ => (WaitMode::UNINTERRUPTIBLE, Signals::None),
+            _ => (WaitMode::UNINTERRUPTIBLE.fallible(), Signals::None),
         };
-        let (mode, short) = match rng.below(8) {
-            0..3 => (mode.timeout(Jiffies::from(rng.below(4) as u16)), true),
-            3 => (mode, false),
-            _ => (mode.timeout(guard(parameters)), false),
+        let mode = match rng.below(8) {
+            0 => mode.freezable(),
+            1 => mode.idle(),
+            2 => mode.io(),
+            _ => mode,
+        };
+        let how = Self {
+            mode,
+            signals,
+            limit: 0,
+            short: false,
+        };
+
+        match rng.below(8) {
+            0..3 => how.limited(rng),
+            3 => how,
+            _ => Self {
+                mode: mode.timeout(guard(parameters)),
+                ..how
+            },
+        }
+    }
+
+    /// With a short time limit.
+    fn limited(self, rng: &mut Rng) -> Self {
+        let limit = rng.below(16);
+        let mode = self.mode.timeout(Delta::from_millis(limit.into()));
+        let (mode, limit) = if rng.one_in(4) {
+            (mode.hrtimer(Delta::from_micros(50)), 0)
+        } else {
+            (mode, msecs_to_jiffies(limit))
         };
 
         Self {
             mode,
-            signals,
-            short,
+            limit,
+            short: true,
+            ..self
         }
     }
 
     /// As [`any`](Self::any), with a short time limit.
     pub(crate) fn brief(rng: &mut Rng, parameters: &Parameters) -> Self {
-        let how = Self::any(rng, parameters);
-
-        Self {
-            mode: how.mode.timeout(Jiffies::from(rng.below(4) as u16)),
-            short: true,
-            ..how
-        }
+        Self::any(rng, parameters).limited(rng)
     }
 
     /// Whether the wait may end before its condition is true.
@@ -79,13 +104,10 @@ impl How {
         match ret {
             Ok(()) => return true,
             Err(e) if e == ETIMEDOUT => {
-                let limit = self.mode.time_limit().unwrap_or(0);
+                let limit = self.limit;
                 let slept = kthread::jiffies().wrapping_sub(began);
 
-                check!(
-                    self.short,
-                    "{what} has not ended within {limit} jiffies ({self:?})"
-                );
+                check!(self.short, "{what} has not ended in time ({self:?})");
                 check!(
                     slept >= limit,
                     "{what} has timed out after {slept} jiffies, too early for {limit}"
@@ -113,7 +135,6 @@ impl How {
 
 /// A time in which everything ends that can: longer than the watchdog's patience, so that it speaks
 /// first.
-fn guard(parameters: &Parameters) -> Jiffies {
-    // CAST: Some seconds.
-    2 * msecs_to_jiffies(1000 * parameters.stall as u32)
+fn guard(parameters: &Parameters) -> Delta {
+    Delta::from_secs(2 * parameters.stall)
 }

@@ -250,7 +250,7 @@ impl Kept {
         let ticket = Ticket::new();
 
         domain.schedule(GFP_KERNEL, move |_: &TaskContext<'_>| {
-            let soon = WaitMode::KILLABLE.timeout(2);
+            let soon = WaitMode::KILLABLE.timeout(Delta::from_millis(8));
             let ret = ring.wait(&mut [0], 1, soon);
             bug_unless(ret == Err(ETIMEDOUT), "an empty ring gave something");
             ticket.run();

@@ -687,7 +687,7 @@ mod tests {
     };
     use crate::Submit;
     use crate::WaitMode;
-    use kernel::time::msecs_to_jiffies;
+    use kernel::time::Delta;
 
     #[test]
     fn a_task_goes_on_after_what_it_runs_itself() -> Result {
@@ -697,7 +697,7 @@ mod tests {
 
         other.set_limit(0);
         let handle = domain.schedule_with_handle(GFP_KERNEL, move |_| {
-            let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+            let mode = WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(1000));
 
             other.schedule_or_run(GFP_KERNEL, |_| ())?;
             let after_task = d.synchronize_with(mode, ..);

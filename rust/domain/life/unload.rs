@@ -61,7 +61,7 @@ fn wait_until(module: *mut ffi::module, is_over: impl Fn() -> bool) {
     // It cannot fail: nothing but the condition ends it.
     let _ = overdue::wait(
         |mode| {
-            let mut left = ffi::jiffies_to_msecs(mode.time_limit().unwrap_or(0));
+            let mut left = mode.time_left().unwrap_or(Delta::ZERO).as_millis();
 
             while !is_over() {
                 if left == 0 {

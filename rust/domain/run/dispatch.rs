@@ -205,7 +205,7 @@ mod tests {
             },
             Arc, //
         },
-        time::msecs_to_jiffies,
+        time::Delta,
         types::ScopeGuard, //
     };
 
@@ -220,7 +220,7 @@ mod tests {
 
     /// Long enough for what does not hang.
     fn in_time() -> WaitMode {
-        WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(60_000))
+        WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(60_000))
     }
 
     /// Waits until a domain is empty; leaks it if it hangs, for whose sake dropping it would hang, too.

@@ -66,13 +66,13 @@ use kernel::{
 ///
 /// ```
 /// use async_domain::{new_async_domain, Cancelled, Handle, Submit, WaitMode};
-/// use kernel::time::msecs_to_jiffies;
+/// use kernel::time::Delta;
 ///
 /// let domain = new_async_domain!("sums", GFP_KERNEL)?;
 /// let mut sum: Handle<u32> = domain.schedule_with_handle(GFP_KERNEL, |_| (1..=100).sum())?;
 /// pr_info!("task {}\n", sum.cookie());
 ///
-/// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(10_000));
+/// let mode = WaitMode::KILLABLE.timeout(Delta::from_millis(10_000));
 /// assert_eq!(sum.join_with(mode)?, 5050);
 /// assert!(sum.is_finished());
 /// assert_eq!(sum.cancel(), Cancelled::NotFound);
@@ -172,8 +172,8 @@ impl<T: Send> Handle<T> {
     /// - `ENODATA`: the value has been taken already.
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
-    pub fn join_with(&mut self, mode: WaitMode) -> Result<T> {
-        self.cell.wait(mode, Outcome::unless_done)?;
+    pub fn join_with(&mut self, mode: impl Into<WaitMode>) -> Result<T> {
+        self.cell.wait(mode.into(), Outcome::unless_done)?;
         self.cell.with(|outcome| outcome.take())
     }
 
@@ -458,7 +458,7 @@ mod tests {
             ordering::Relaxed,
             Atomic, //
         },
-        time::msecs_to_jiffies,
+        time::Delta,
         types::ScopeGuard, //
     };
 
@@ -471,7 +471,7 @@ mod tests {
             g.wait();
             context.cookie()
         })?;
-        let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
+        let mode = WaitMode::KILLABLE.timeout(Delta::from_millis(20));
 
         assert_eq!(handle.join_with(mode), Err(ETIMEDOUT));
         gate.open();
@@ -638,7 +638,7 @@ mod tests {
             } else {
                 domain.synchronize(..)?;
                 // It does not wait: the value is there.
-                let mode = WaitMode::UNINTERRUPTIBLE.timeout(0);
+                let mode = WaitMode::UNINTERRUPTIBLE.timeout(Delta::ZERO);
                 assert_eq!(handle.join_with(mode), Ok(i));
             }
             assert_eq!(domain.lowest_in_progress(), None);

@@ -146,7 +146,7 @@ mod tests {
             },
             Arc, //
         },
-        time::msecs_to_jiffies,
+        time::Delta,
         types::ScopeGuard, //
     };
 
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn its_tasks_are_inside_of_what_opened_it() -> Result {
-        let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(1000));
 
         for elsewhere in [true, false, false, false] {
             let (domain, other) = (domain()?, other()?);
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_with_its_tasks_is_inside_of_its_opener() -> Result {
-        let mode = WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(1000));
+        let mode = WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(1000));
         let (domain, other, third) = (domain()?, other()?, other()?);
         let (d, o) = (domain.clone(), other.clone());
         let ret = Arc::new(Atomic::<i32>::new(0), GFP_KERNEL)?;

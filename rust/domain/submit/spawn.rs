@@ -158,10 +158,7 @@ mod tests {
             },
             Arc, //
         },
-        time::{
-            msecs_to_jiffies,
-            Delta, //
-        },
+        time::Delta,
         types::ScopeGuard, //
     };
 
@@ -448,7 +445,7 @@ mod tests {
 
         kunit::with_full_queue(|| {
             domain.spawn(GFP_KERNEL, async {})?;
-            let minute = msecs_to_jiffies(60_000);
+            let minute = Delta::from_secs(60);
             domain.synchronize_with(WaitMode::UNINTERRUPTIBLE.timeout(minute), ..)
         })
     }

@@ -25,14 +25,11 @@ use core::ptr;
 use kernel::{
     prelude::*,
     str::BStr,
-    time::{
-        msecs_to_jiffies,
-        Jiffies, //
-    }, //
+    time::Delta, //
 };
 
-/// After how many milliseconds a wait is reported, for the first time.
-const PATIENCE: u32 = 10_000;
+/// After how long a wait is reported, for the first time.
+const PATIENCE: Delta = Delta::from_secs(10);
 
 /// How many tasks are named in a report.
 const SHOWN: usize = 4;
@@ -44,18 +41,18 @@ const SHOWN: usize = 4;
 ///
 /// Process context; may sleep.
 pub(crate) fn wait(wait: impl FnMut(WaitMode) -> Result, report: impl FnMut(u32)) -> Result {
-    wait_from(msecs_to_jiffies(PATIENCE), wait, report)
+    wait_from(PATIENCE, wait, report)
 }
 
-/// The first report comes after so many jiffies, and the next ones when it has been twice as long each time:
+/// The first report comes after this time, and the next ones when it has been twice as long each time:
 /// also the kernel's detector of hung tasks, which looks for threads that have not run, notices in the end.
 // Tested by: test overdue.
 fn wait_from(
-    first: Jiffies,
+    first: Delta,
     mut wait: impl FnMut(WaitMode) -> Result,
     mut report: impl FnMut(u32),
 ) -> Result {
-    let mut waited = 0;
+    let mut waited = Delta::ZERO;
     let mut step = first;
 
     loop {
@@ -65,7 +62,8 @@ fn wait_from(
         }
         waited += step;
         step = waited;
-        report(ffi::jiffies_to_msecs(waited) / 1000);
+        // CAST: Nobody waits for as many seconds as would not fit.
+        report((waited.as_millis() / 1000) as u32);
     }
 }
 
@@ -169,10 +167,12 @@ mod tests {
         let mut token = Some(domain.begin(GFP_KERNEL)?);
         let (mut steps, mut reports) = (KVec::with_capacity(4, GFP_KERNEL)?, 0);
 
+        let tick = Delta::from_millis(4);
+
         wait_from(
-            1,
+            tick,
             |mode| {
-                let _ = steps.push_within_capacity(mode.time_limit());
+                let _ = steps.push_within_capacity(mode.time_left());
                 domain.synchronize_with(mode, ..)
             },
             |seconds| {
@@ -184,13 +184,15 @@ mod tests {
             },
         )?;
         assert_eq!(reports, 3);
-        assert!(steps.iter().eq(&[Some(1), Some(1), Some(2), Some(4)]));
+        assert!(steps
+            .iter()
+            .eq(&[1, 1, 2, 4].map(|times| Some(tick * times))));
         Ok(())
     }
 
     #[test]
     fn what_ends_the_wait_is_returned() {
-        let wait = |ret: Result| wait_from(1, |_| ret, |_| panic!("nothing to report"));
+        let wait = |ret: Result| wait_from(PATIENCE, |_| ret, |_| panic!("nothing to report"));
 
         assert_eq!(wait(Ok(())), Ok(()));
         assert_eq!(wait(Err(EDEADLK)), Err(EDEADLK));

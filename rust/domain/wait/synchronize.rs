@@ -67,10 +67,10 @@ impl AsyncDomain {
     ///
     /// ```
     /// use async_domain::{new_async_domain, Cookie, WaitMode};
-    /// use kernel::time::msecs_to_jiffies;
+    /// use kernel::time::Delta;
     ///
     /// let domain = new_async_domain!("commands", GFP_KERNEL)?;
-    /// let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
+    /// let mode = WaitMode::KILLABLE.timeout(Delta::from_millis(20));
     /// let command = domain.begin(GFP_KERNEL)?;
     ///
     /// assert_eq!(domain.synchronize_with(mode, ..Cookie::now()), Err(ETIMEDOUT));
@@ -84,11 +84,11 @@ impl AsyncDomain {
     /// - `EDEADLK`, `EINVAL`: as above.
     /// - `ERESTARTSYS`: a signal came that `mode` allows for.
     /// - `ETIMEDOUT`: the time that `mode` allows for is over.
-    pub fn synchronize_with(&self, mode: WaitMode, tasks: impl CookieRange) -> Result {
+    pub fn synchronize_with(&self, mode: impl Into<WaitMode>, tasks: impl CookieRange) -> Result {
         match tasks.end() {
             Some(cookie) if cookie > Cookie::now() => Err(EINVAL),
-            Some(cookie) => self.wait_below(cookie, mode),
-            None => self.wait_for_all(mode),
+            Some(cookie) => self.wait_below(cookie, mode.into()),
+            None => self.wait_for_all(mode.into()),
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
             },
             Arc, //
         },
-        time::msecs_to_jiffies, //
+        time::Delta, //
     };
 
     fn tokens(domain: &AsyncDomain, n: usize) -> Result<KVec<Option<Token>>> {
@@ -268,7 +268,7 @@ mod tests {
         let domain = domain()?;
         let (first, second) = (domain.begin(GFP_KERNEL)?, domain.begin(GFP_KERNEL)?);
         let (a, b) = (first.cookie(), second.cookie());
-        let looks = WaitMode::UNINTERRUPTIBLE.timeout(0);
+        let looks = WaitMode::UNINTERRUPTIBLE.timeout(Delta::ZERO);
 
         assert_eq!(domain.synchronize_with(looks, ..a), Ok(()));
         assert_eq!(domain.synchronize_with(looks, ..=a), Err(ETIMEDOUT));
@@ -375,7 +375,7 @@ mod tests {
     fn waits_can_time_out_and_be_interrupted() -> Result {
         let domain = domain()?;
         let token = domain.begin(GFP_KERNEL)?;
-        let mode = WaitMode::KILLABLE.timeout(msecs_to_jiffies(20));
+        let mode = WaitMode::KILLABLE.timeout(Delta::from_millis(20));
 
         assert_eq!(domain.synchronize_with(mode, ..), Err(ETIMEDOUT));
         assert_eq!(

@@ -28,7 +28,6 @@ use kernel::{
             HrTimerRestart,
             RelativeMode, //
         },
-        msecs_to_jiffies,
         Delta,
         Instant,
         Monotonic, //
@@ -110,12 +109,12 @@ macro_rules! domain {
 
 /// The longest wait for what must come.
 pub(crate) fn patience() -> WaitMode {
-    WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(60_000))
+    WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_secs(60))
 }
 
 /// A wait for what must not come.
 pub(crate) fn moment() -> WaitMode {
-    WaitMode::UNINTERRUPTIBLE.timeout(msecs_to_jiffies(30))
+    WaitMode::UNINTERRUPTIBLE.timeout(Delta::from_millis(30))
 }
 
 /// Sleeps so many milliseconds.

@@ -22,7 +22,7 @@ mod wait {
         use kernel::prelude::*;
 
         pub fn wait(mut wait: impl FnMut(WaitMode) -> Result, _report: impl FnMut(u32)) -> Result {
-            wait(WaitMode::UNINTERRUPTIBLE)
+            wait(WaitMode::UNINTERRUPTIBLE.fallible())
         }
         pub fn report(_domain: &AsyncDomain, _what: &str, _seconds: u32) {}
     }

@@ -41,8 +41,10 @@ use std::ptr::{
 };
 
 pub use super::sched::{
+    TASK_FREEZABLE,
     TASK_INTERRUPTIBLE,
     TASK_KILLABLE,
+    TASK_NOLOAD,
     TASK_NORMAL,
     TASK_UNINTERRUPTIBLE, //
 };
@@ -531,6 +533,12 @@ pub fn ticks() -> u32 {
     0
 }
 
+pub const CONFIG_HZ: u32 = 250;
+
+pub fn ktime_get() -> i64 {
+    0
+}
+
 /// All have the same name.
 pub fn current_pid() -> c_int {
     1
@@ -546,6 +554,16 @@ pub unsafe fn set_current_state(state: c_uint) {
 
 pub unsafe fn schedule_timeout(timeout: c_long) -> c_long {
     sched::schedule_timeout(timeout)
+}
+
+pub const HRTIMER_MODE_ABS: c_uint = 0;
+
+pub unsafe fn schedule_hrtimeout_range(_expires: *mut i64, _slack: u64, _mode: c_uint) -> c_int {
+    sched::schedule_timeout(1) as c_int
+}
+
+pub fn with_io_wait<R>(f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 pub fn signal_pending_state(state: c_uint) -> bool {

@@ -29,12 +29,19 @@ pub const TASK_RUNNING: c_uint = 0;
 pub const TASK_INTERRUPTIBLE: c_uint = 1;
 pub const TASK_UNINTERRUPTIBLE: c_uint = 2;
 pub const TASK_WAKEKILL: c_uint = 0x100;
+pub const TASK_NOLOAD: c_uint = 0x400;
+pub const TASK_FREEZABLE: c_uint = 0x2000;
+pub const TASK_FROZEN: c_uint = 0x8000;
 pub const TASK_KILLABLE: c_uint = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE;
 pub const TASK_NORMAL: c_uint = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE;
 
 /// A `struct task_struct`.
 pub struct Thread {
     state: AtomicU32,
+    /// While it is frozen: the state in which it would be.
+    saved_state: AtomicU32,
+    /// It is not running (`on_rq`).
+    asleep: AtomicU32,
     /// A fatal signal is pending.
     signal: AtomicU32,
     /// The timer of `schedule_timeout()` has fired. It is the time that says so, not memory.
@@ -48,6 +55,8 @@ impl Thread {
     pub fn new() -> Self {
         Self {
             state: AtomicU32::new(TASK_RUNNING),
+            saved_state: AtomicU32::new(TASK_RUNNING),
+            asleep: AtomicU32::new(0),
             signal: AtomicU32::new(0),
             time_over: Cell::new(false),
             lock: Mutex::new(()),
@@ -118,6 +127,11 @@ pub fn try_to_wake_up(task: *mut task_struct, mode: c_uint) -> bool {
 fn wake(thread: &Thread, mode: c_uint, before: impl FnOnce()) -> bool {
     let _guard = thread.lock.lock().unwrap();
     before();
+    // See `ttwu_state_match()`.
+    if thread.saved_state.load(Relaxed) & mode != 0 {
+        thread.saved_state.store(TASK_RUNNING, Relaxed);
+        return true;
+    }
     if thread.state.load(Relaxed) & mode == 0 {
         return false;
     }
@@ -142,9 +156,11 @@ pub fn schedule_timeout(timeout: c_long) -> c_long {
     if is_signal_pending(&thread, thread.state.load(Relaxed)) || limited && thread.time_over.get() {
         thread.state.store(TASK_RUNNING, Relaxed);
     }
+    thread.asleep.store(1, Relaxed);
     while thread.state.load(Relaxed) != TASK_RUNNING {
         guard = thread.runs.wait(guard).unwrap();
     }
+    thread.asleep.store(0, Relaxed);
     if limited && thread.time_over.get() {
         0
     } else {
@@ -164,6 +180,31 @@ pub fn kill(number: usize) {
     wake(&thread, TASK_INTERRUPTIBLE | TASK_WAKEKILL, || {
         thread.signal.store(1, Relaxed);
     });
+}
+
+/// Freezes a thread, if it sleeps and can be; says whether it has (`__set_task_frozen()`).
+pub fn freeze(number: usize) -> bool {
+    let thread = world::thread(number);
+    let _guard = thread.lock.lock().unwrap();
+    let state = thread.state.load(Relaxed);
+    let freezes = state & TASK_FREEZABLE != 0 && thread.asleep.load(Relaxed) != 0;
+
+    if freezes {
+        thread.saved_state.store(state, Relaxed);
+        thread.state.store(TASK_FROZEN, Relaxed);
+    }
+    freezes
+}
+
+/// Thaws a frozen thread, which goes on to sleep unless something has woken it meanwhile (`__thaw_task()`).
+pub fn thaw(number: usize) {
+    let thread = world::thread(number);
+    let _guard = thread.lock.lock().unwrap();
+
+    thread
+        .state
+        .store(thread.saved_state.swap(TASK_RUNNING, Relaxed), Relaxed);
+    thread.runs.notify_one();
 }
 
 /// Somebody wakes a thread who has nothing to do with what it waits for.

@@ -38,7 +38,7 @@ use std::{
     rc::Rc, //
 };
 
-const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE;
+const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE.fallible();
 
 /// What was done, one after the other: concurrent entries are seen by loom.
 #[derive(Clone)]

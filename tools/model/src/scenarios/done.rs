@@ -39,7 +39,7 @@ use std::{
     rc::Rc, //
 };
 
-const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE;
+const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE.fallible();
 
 /// An item that is begun; it is not run.
 fn item() -> NonNull<Task> {

@@ -92,7 +92,7 @@ impl Flagged {
     }
 }
 
-const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE;
+const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE.fallible();
 
 /// Two wake a future, of which one has set the flag, while a worker polls it: it is polled after that.
 pub fn woken() {

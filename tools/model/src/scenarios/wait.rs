@@ -23,7 +23,8 @@ use kernel::{
         Error,
         Result, //
     },
-    sync::LockClassKey, //
+    sync::LockClassKey,
+    time::Delta, //
 };
 use loom::cell::UnsafeCell;
 use std::{
@@ -167,7 +168,8 @@ impl Queue<AtLeast> {
     }
 }
 
-const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE;
+const FOREVER: WaitMode = WaitMode::UNINTERRUPTIBLE.fallible();
+const SOON: Delta = Delta::from_nanos(1);
 
 /// A waiter comes while the condition becomes true.
 pub fn one() {
@@ -219,11 +221,28 @@ fn leaves(mode: WaitMode, error: Error, end: fn(usize)) {
 }
 
 pub fn timeout() {
-    leaves(FOREVER.timeout(1), ETIMEDOUT, sched::timer_fires);
+    leaves(FOREVER.timeout(SOON), ETIMEDOUT, sched::timer_fires);
 }
 
 pub fn signal() {
     leaves(WaitMode::KILLABLE, ERESTARTSYS, sched::kill);
+}
+
+pub fn hrtimer() {
+    let mode = FOREVER.timeout(SOON).hrtimer(SOON);
+    leaves(mode, ETIMEDOUT, sched::timer_fires);
+}
+
+/// A waiter is frozen while it is granted what it waits for, and while its time ends: one of the two.
+pub fn frozen() {
+    let mode = FOREVER.freezable().timeout(SOON);
+    leaves(mode, ETIMEDOUT, |number| {
+        let frozen = sched::freeze(number);
+        sched::timer_fires(number);
+        if frozen {
+            sched::thaw(number);
+        }
+    });
 }
 
 /// Somebody else wakes the thread at any time.
@@ -246,7 +265,7 @@ pub fn neighbours() {
     let q = queue.clone();
     let stays = sched::spawn(move || q.wait(1, FOREVER));
     let q = queue.clone();
-    let leaves = sched::spawn(move || q.wait(2, FOREVER.timeout(1)));
+    let leaves = sched::spawn(move || q.wait(2, FOREVER.timeout(SOON)));
     let number = leaves.number;
 
     sched::timer_fires(number);
@@ -258,7 +277,7 @@ pub fn neighbours() {
 /// Two wait for a unit, one not for long; two units come. None is lost.
 pub fn units() {
     let queue = Queue::<OneOf>::new();
-    let waiters = [FOREVER, FOREVER.timeout(1)].map(|mode| {
+    let waiters = [FOREVER, FOREVER.timeout(SOON)].map(|mode| {
         let q = queue.clone();
         sched::spawn(move || {
             let ret = q.0.wait_granted(mode, |units| {
