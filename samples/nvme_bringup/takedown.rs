@@ -18,8 +18,12 @@
 //! shutdown does.
 
 use super::{
-    controller::Controller,
+    controller::{
+        Controller,
+        Stopped, //
+    },
     driver::BRING_UP,
+    failure::Failure,
     injection::Injection,
     report, //
 };
@@ -31,6 +35,7 @@ use kernel::{
     prelude::*,
     sync::Arc,
     time::{
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -61,28 +66,19 @@ struct Bound {
 /// A controller that is bound.
 struct Entry {
     controller: Arc<Controller>,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum State {
-    /// Nobody has tried to take it down.
-    Up,
-    /// It has stopped.
-    Down,
-    /// It could not be stopped, and may be using its memory.
-    Stuck,
+    /// Whether it has stopped, or may be using its memory still; `None` if nobody has tried to take it down.
+    stopped: Option<bool>,
 }
 
 impl Bound {
-    /// Removes a controller; returns its state.
-    fn remove(&mut self, controller: &Arc<Controller>) -> Option<State> {
-        let mut state = None;
+    /// Removes a controller; returns whether it has stopped.
+    fn remove(&mut self, controller: &Arc<Controller>) -> bool {
+        let mut stopped = false;
 
         self.entries.retain(|entry| {
             let found = Arc::ptr_eq(&entry.controller, controller);
             if found {
-                state = Some(entry.state);
+                stopped = entry.stopped == Some(true);
             }
             !found
         });
@@ -90,18 +86,7 @@ impl Bound {
             // It is static, so that nobody else frees it.
             self.entries = KVec::new();
         }
-        state
-    }
-}
-
-impl Entry {
-    /// Takes the controller down, and reports it when `in_order` returns.
-    fn take_down(&mut self, in_order: impl FnOnce()) {
-        self.state = if take_down(&self.controller, in_order) {
-            State::Down
-        } else {
-            State::Stuck
-        };
+        stopped
     }
 }
 
@@ -129,7 +114,7 @@ pub(crate) fn enter<T>(
     }
     let entry = Entry {
         controller: controller.clone(),
-        state: State::Up,
+        stopped: None,
     };
     bound.entries.push(entry, GFP_KERNEL)?;
     // With the lock held, so that the list is in the order of the cookies.
@@ -141,12 +126,15 @@ pub(crate) fn enter<T>(
 /// Removes a controller from the list, which has no reference to it any more. Returns whether it is
 /// down. Waits if all are being taken down.
 pub(crate) fn leave(controller: &Arc<Controller>) -> bool {
-    BOUND.lock().remove(controller) == Some(State::Down)
+    BOUND.lock().remove(controller)
 }
 
 /// Takes a controller down that is not in the list; returns whether it has stopped. Sleeps.
 pub(crate) fn one(controller: &Controller) -> bool {
-    take_down(controller, || ())
+    let (stopped, result, elapsed) = take_down(controller);
+
+    report::taken_down(controller, &result, elapsed);
+    stopped
 }
 
 /// Takes all controllers down that are not, and takes no more from now on. Sleeps.
@@ -160,7 +148,7 @@ pub(crate) fn all() {
         return;
     }
 
-    let is_up = |entry: &&mut Entry| entry.state == State::Up;
+    let is_up = |entry: &&mut Entry| entry.stopped.is_none();
     if !bound.entries.iter_mut().any(|entry| is_up(&entry)) {
         return;
     }
@@ -171,35 +159,33 @@ pub(crate) fn all() {
         // that might outlive this function would need a reference on it.
         TAKE_DOWN.scope(|scope| {
             for entry in bound.entries.iter_mut().filter(is_up) {
+                let controller = &entry.controller;
+
                 // What cannot be queued is left to the loop below.
-                let _ = scope.schedule(GFP_KERNEL, |context| {
-                    entry.take_down(|| {
-                        // It is reported in any case.
-                        let _ = context.synchronize();
-                    })
-                });
+                let _ = scope.schedule_ordered(
+                    GFP_KERNEL,
+                    move |_| take_down(controller),
+                    |(stopped, result, elapsed), _| {
+                        report::taken_down(controller, &result, elapsed);
+                        entry.stopped = Some(stopped);
+                    },
+                );
             }
         });
     }
     for entry in bound.entries.iter_mut().filter(is_up) {
-        entry.take_down(|| ());
+        entry.stopped = Some(one(&entry.controller));
     }
     report::DOWN.summary(start.elapsed(), TAKE_DOWN.stats());
 }
 
-/// Takes a controller down, and reports it when `in_order` returns; returns whether it has stopped.
-fn take_down(controller: &Controller, in_order: impl FnOnce()) -> bool {
+/// Takes a controller down; returns whether it has stopped, what came of it, and how long it took.
+fn take_down(controller: &Controller) -> (bool, Result<(u32, Stopped), Failure>, Delta) {
     let start = Instant::<Monotonic>::now();
     let result = controller.shut_down();
     let halted = controller.halt();
-    let elapsed = start.elapsed();
 
-    in_order();
-    report::taken_down(
-        controller,
-        // A shutdown that failed says more than what follows from it.
-        &result.and_then(|shst| Ok((shst, halted?))),
-        elapsed,
-    );
-    halted.is_ok()
+    // A shutdown that failed says more than what follows from it.
+    let down = result.and_then(|shst| Ok((shst, halted?)));
+    (halted.is_ok(), down, start.elapsed())
 }
