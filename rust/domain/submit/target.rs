@@ -137,6 +137,22 @@ mod tests {
     };
     use crate::Submit;
 
+    /// Whether three of four out of `n` tasks run on their nodes, of which `count` gives the number.
+    ///
+    /// The workqueue wakes a worker there, but the scheduler may move it, and does on a busy machine: so several rounds
+    /// are allowed. If the node did not matter, then one half of them would be there, and never so many.
+    fn mostly(n: i32, mut count: impl FnMut() -> Result<i32>) -> Result<bool> {
+        for _ in 0..20 {
+            let there = count()?;
+
+            pr_info!("{there} of {n} tasks ran on their node\n");
+            if there >= n / 4 * 3 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     #[test]
     fn tasks_run_where_they_were_asked_to() -> Result {
         if kunit::lacks_second_node() {
@@ -144,20 +160,17 @@ mod tests {
         }
         let (domain, nodes) = (domain()?, kunit::nodes());
 
-        // The workqueue wakes a worker there, but the scheduler may move it. If the node did not
-        // matter, then one half of them would be where they should.
-        let mut there = 0;
-        for i in 0..100 {
-            let node = i % nodes;
-            let ran_on = domain
-                .on_node(node)?
-                .schedule_with_handle(GFP_KERNEL, |_| ffi::numa_node_id())?;
-            if ran_on.join()? == node {
-                there += 1;
+        assert!(mostly(100, || {
+            let mut there = 0;
+            for i in 0..100 {
+                let node = i % nodes;
+                let ran_on = domain
+                    .on_node(node)?
+                    .schedule_with_handle(GFP_KERNEL, |_| ffi::numa_node_id())?;
+                there += i32::from(ran_on.join()? == node);
             }
-        }
-        pr_info!("{there} of 100 tasks ran on their node\n");
-        assert!(there >= 75);
+            Ok(there)
+        })?);
         Ok(())
     }
 
@@ -166,26 +179,28 @@ mod tests {
         if kunit::lacks_second_node() {
             return Ok(());
         }
-        let (domain, nodes, gate) = (domain()?, kunit::nodes(), Gate::new()?);
-        let g = gate.clone();
-        let mut handles = KVec::new();
+        let (domain, nodes) = (domain()?, kunit::nodes());
 
-        // In pairs, so that a worker could take a task of the other node, and may take one of its own.
-        domain.schedule(GFP_KERNEL, move |_| g.wait())?;
-        for i in 0..200 {
-            let node = i / 2 % nodes;
-            let handle = domain
-                .on_node(node)?
-                .schedule_with_handle(GFP_KERNEL, move |_| ffi::numa_node_id() == node)?;
-            handles.push(handle, GFP_KERNEL)?;
-        }
-        gate.open();
-        let mut there = 0;
-        for handle in handles {
-            there += i32::from(handle.join()?);
-        }
-        pr_info!("{there} of 200 tasks ran on their node\n");
-        assert!(there >= 150);
+        assert!(mostly(200, || {
+            let (gate, mut handles) = (Gate::new()?, KVec::new());
+            let g = gate.clone();
+
+            // In pairs, so that a worker could take a task of the other node, and may take one of its own.
+            domain.schedule(GFP_KERNEL, move |_| g.wait())?;
+            for i in 0..200 {
+                let node = i / 2 % nodes;
+                let handle = domain
+                    .on_node(node)?
+                    .schedule_with_handle(GFP_KERNEL, move |_| ffi::numa_node_id() == node)?;
+                handles.push(handle, GFP_KERNEL)?;
+            }
+            gate.open();
+            let mut there = 0;
+            for handle in handles {
+                there += i32::from(handle.join()?);
+            }
+            Ok(there)
+        })?);
         Ok(())
     }
 
