@@ -48,11 +48,8 @@ fn attack() -> Result {
             .idle(),
     ] {
         let past = base.deadline(Instant::now());
-        for over in OVER
-            .map(|nanos| base.timeout(Delta::from_nanos(nanos)))
-            .into_iter()
-            .chain([past])
-        {
+        let short = OVER.map(|nanos| base.timeout(Delta::from_nanos(nanos)));
+        for over in Iterator::chain(short.into_iter(), [past]) {
             check!(over.time_left() <= Some(Delta::ZERO));
             check_eq!(counter.wait_for(u64::MAX, over), Err(ETIMEDOUT));
             check_eq!(ring.wait(&mut [0u64], 1, over), Err(ETIMEDOUT));

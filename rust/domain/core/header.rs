@@ -416,9 +416,11 @@ impl StackNode {
     /// Returns the stack node whose node this is, if it is one's.
     // Tested by: kunit stages_before_a_worker_comes, kunit stages_of_an_ordered_task.
     pub(crate) fn of(node: NodeRef<'_>) -> Option<&Self> {
+        if !node.has(flag::STACK) {
+            return None;
+        }
         // SAFETY: The node is valid for as long, and by its flag the first field of a stack node.
-        node.has(flag::STACK)
-            .then(|| unsafe { node.as_ptr().cast().as_ref() })
+        Some(unsafe { node.as_ptr().cast().as_ref() })
     }
 
     /// What is in the order.
