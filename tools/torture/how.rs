@@ -17,7 +17,9 @@ use kernel::{
     time::{
         msecs_to_jiffies,
         Delta,
-        Jiffies, //
+        Instant,
+        Jiffies,
+        Monotonic, //
     },
 };
 
@@ -26,8 +28,8 @@ use kernel::{
 pub(crate) struct How {
     pub(crate) mode: WaitMode,
     signals: Signals,
-    /// The time limit, if it counts jiffies.
-    limit: Jiffies,
+    /// The time limit, in milliseconds, if it is a short one.
+    limit: u32,
     /// A time limit that may be reached; else it is one that says that something is wrong.
     short: bool,
 }
@@ -39,10 +41,45 @@ enum Signals {
     All,
 }
 
+/// When a wait began, by both clocks: on a busy host jiffies fall behind the time, and catch up.
+#[derive(Clone, Copy)]
+pub(crate) struct Began {
+    jiffies: Jiffies,
+    instant: Instant<Monotonic>,
+}
+
+impl Began {
+    pub(crate) fn now() -> Self {
+        Self {
+            jiffies: kthread::jiffies(),
+            instant: Instant::now(),
+        }
+    }
+
+    /// Whether so many milliseconds have passed, by one of the clocks.
+    fn has_lasted(self, limit: u32) -> bool {
+        kthread::jiffies().wrapping_sub(self.jiffies) >= msecs_to_jiffies(limit)
+            || self.instant.elapsed() >= Delta::from_millis(limit.into())
+    }
+}
+
 impl How {
     /// Waits in any way. A wait without a time limit is one that nothing but its condition or a signal
     /// ends.
     pub(crate) fn any(rng: &mut Rng, parameters: &Parameters) -> Self {
+        let how = Self::unlimited(rng);
+
+        match rng.below(8) {
+            0..3 => how.limited(rng),
+            3 => how,
+            _ => Self {
+                mode: how.mode.timeout(guard(parameters)),
+                ..how
+            },
+        }
+    }
+
+    fn unlimited(rng: &mut Rng) -> Self {
         let (mode, signals) = match rng.below(4) {
             0 => (WaitMode::INTERRUPTIBLE, Signals::All),
             1 => (WaitMode::KILLABLE, Signals::Fatal),
@@ -54,20 +91,11 @@ impl How {
             2 => mode.io(),
             _ => mode,
         };
-        let how = Self {
+        Self {
             mode,
             signals,
             limit: 0,
             short: false,
-        };
-
-        match rng.below(8) {
-            0..3 => how.limited(rng),
-            3 => how,
-            _ => Self {
-                mode: mode.timeout(guard(parameters)),
-                ..how
-            },
         }
     }
 
@@ -75,10 +103,10 @@ impl How {
     fn limited(self, rng: &mut Rng) -> Self {
         let limit = rng.below(16);
         let mode = self.mode.timeout(Delta::from_millis(limit.into()));
-        let (mode, limit) = if rng.one_in(4) {
-            (mode.hrtimer(Delta::from_micros(50)), 0)
+        let mode = if rng.one_in(4) {
+            mode.hrtimer(Delta::from_micros(50))
         } else {
-            (mode, msecs_to_jiffies(limit))
+            mode
         };
 
         Self {
@@ -90,8 +118,8 @@ impl How {
     }
 
     /// As [`any`](Self::any), with a short time limit.
-    pub(crate) fn brief(rng: &mut Rng, parameters: &Parameters) -> Self {
-        Self::any(rng, parameters).limited(rng)
+    pub(crate) fn brief(rng: &mut Rng) -> Self {
+        Self::unlimited(rng).limited(rng)
     }
 
     /// Whether the wait may end before its condition is true.
@@ -100,17 +128,14 @@ impl How {
     }
 
     /// Judges how a wait has ended; returns whether its condition is said to be true.
-    pub(crate) fn judge(&self, ret: Result, began: Jiffies, what: &str) -> bool {
+    pub(crate) fn judge(&self, ret: Result, began: Began, what: &str) -> bool {
         match ret {
             Ok(()) => return true,
             Err(e) if e == ETIMEDOUT => {
-                let limit = self.limit;
-                let slept = kthread::jiffies().wrapping_sub(began);
-
                 check!(self.short, "{what} has not ended in time ({self:?})");
                 check!(
-                    slept >= limit,
-                    "{what} has timed out after {slept} jiffies, too early for {limit}"
+                    began.has_lasted(self.limit),
+                    "{what} has timed out too early ({self:?})"
                 );
             }
             Err(e) if e == ERESTARTSYS => {

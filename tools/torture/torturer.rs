@@ -3,8 +3,10 @@
 //! What belongs to one thread that does random operations, and its waits for tasks.
 
 use crate::{
-    how::How,
-    kthread,
+    how::{
+        Began,
+        How, //
+    },
     model::Live,
     post::{
         Post,
@@ -64,7 +66,7 @@ impl Torturer {
     /// Waits once for all below a cookie; returns whether they are done.
     pub(crate) fn wait_below(&self, live: &Arc<Live>, cookie: Cookie, how: How) -> bool {
         Kind::Synchronize.count();
-        let began = kthread::jiffies();
+        let began = Began::now();
         let ret = self
             .post()
             .watched(Waiting::Below(live.clone(), cookie), || {
@@ -88,7 +90,7 @@ impl Torturer {
     /// Waits until a domain that nobody else uses has no task.
     pub(crate) fn drain(&self, live: &Arc<Live>, how: How) -> bool {
         Kind::Drain.count();
-        let began = kthread::jiffies();
+        let began = Began::now();
         let ret = self.post().watched(Waiting::Empty(live.clone()), || {
             live.domain.synchronize_with(how.mode, ..)
         });

@@ -4,8 +4,10 @@
 
 use crate::{
     events::Watched,
-    how::How,
-    kthread,
+    how::{
+        Began,
+        How, //
+    },
     post::Waiting, //
     rng::Rng,
     stats::Kind,
@@ -22,7 +24,7 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     if rng.one_in(6) {
         let value = state.counter.read() + u64::from(rng.below(20));
         let how = How::any(rng, &torturer.world.parameters);
-        let began = kthread::jiffies();
+        let began = Began::now();
 
         Kind::WaitFor.count();
         let ret = torturer

@@ -12,8 +12,10 @@ use crate::{
         Form,
         MAX, //
     },
-    how::How,
-    kthread,
+    how::{
+        Began,
+        How, //
+    },
     post::Waiting,
     rng::Rng,
     stats::Kind,
@@ -50,7 +52,7 @@ pub(super) fn run(torturer: &mut Torturer, rng: &mut Rng) -> Result {
 
     while torturer.may_wait() {
         let how = How::any(rng, &torturer.world.parameters);
-        let began = kthread::jiffies();
+        let began = Began::now();
         let ret = torturer
             .post()
             .watched(Waiting::Exact(exact.clone()), || exact.wait(how));

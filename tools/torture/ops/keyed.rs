@@ -10,8 +10,10 @@ use crate::{
         KEYS,
         LOCKS, //
     },
-    how::How,
-    kthread,
+    how::{
+        Began,
+        How, //
+    },
     post::Waiting, //
     rng::Rng,
     stats::Kind,
@@ -36,7 +38,7 @@ pub(super) fn versions(torturer: &mut Torturer, rng: &mut Rng) -> Result {
         let key = rng.index(KEYS);
         let version = state.versions[key].load(Relaxed) + 1;
         let how = How::any(rng, &torturer.world.parameters);
-        let began = kthread::jiffies();
+        let began = Began::now();
 
         Kind::WaitKey.count();
         // A wake-up grants: this one is for whatever comes next, so that the condition asks for that.
@@ -67,7 +69,7 @@ pub(super) fn lock(torturer: &mut Torturer, rng: &mut Rng) -> Result {
         let i = rng.index(LOCKS);
         let (lock, owner) = (&state.locks[i], &state.owners[i]);
         let how = How::any(rng, &torturer.world.parameters);
-        let began = kthread::jiffies();
+        let began = Began::now();
 
         Kind::Lock.count();
         let ret = torturer

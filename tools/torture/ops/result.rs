@@ -11,8 +11,10 @@ use crate::{
         Ticket, //
     },
     check::check,
-    how::How,
-    kthread,
+    how::{
+        Began,
+        How, //
+    },
     model::Live,
     post::Waiting, //
     rng::{
@@ -57,7 +59,7 @@ pub(super) fn handle(torturer: &mut Torturer, rng: &mut Rng) -> Result {
 
             while torturer.may_wait() && !rng.one_in(8) {
                 let how = How::any(rng, &torturer.world.parameters);
-                let began = kthread::jiffies();
+                let began = Began::now();
                 Kind::Join.count();
                 let ret = torturer
                     .post()

@@ -8,8 +8,10 @@ use crate::{
         event,
         Watched, //
     },
-    how::How,
-    kthread,
+    how::{
+        Began,
+        How, //
+    },
     post::Waiting, //
     rng::Rng,
     stats::Kind,
@@ -44,11 +46,11 @@ fn take(torturer: &mut Torturer, rng: &mut Rng, min_nr: usize) {
     let mut events = [0; MAX];
     // Who wants more than one may be passed over for as long as others take what comes.
     let how = if min_nr > 1 {
-        How::brief(rng, &torturer.world.parameters)
+        How::brief(rng)
     } else {
         How::any(rng, &torturer.world.parameters)
     };
-    let began = kthread::jiffies();
+    let began = Began::now();
 
     Kind::Take.count();
     let ret = torturer

@@ -14,7 +14,7 @@ pub(super) fn synchronize(torturer: &mut Torturer, rng: &mut Rng) -> Result {
     match rng.below(4) {
         // What comes in the meantime is waited for too, and might never end.
         0 => {
-            torturer.drain(&live, How::brief(rng, &torturer.world.parameters));
+            torturer.drain(&live, How::brief(rng));
         }
         // Somewhere among those that wait.
         1 => {
